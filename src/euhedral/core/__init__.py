@@ -1,0 +1,1 @@
+"""Crystals, batches of them, elements, units and files."""

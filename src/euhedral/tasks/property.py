@@ -1,0 +1,89 @@
+"""The contract of property predictors: named values, each with its interval and a warning when the input is strange."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from euhedral.core.batch import CrystalBatch
+from euhedral.representations.graphs import Graph, GraphSpec
+
+
+@runtime_checkable
+class PropertyModel(Protocol):
+    """A network that maps crystals to named values."""
+
+    #: which atoms are neighbours
+    graph: GraphSpec
+    #: names of what it predicts
+    targets: tuple[str, ...]
+    #: whether a doubled cell has the same value or twice the value
+    scale: Literal["intensive", "extensive"]
+
+    def __call__(self, batch: CrystalBatch, graph: Graph) -> Mapping[str, Tensor]:
+        """Predict {target: (B, ...)} in the target's unit."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """Predicted values of one property for B crystals.
+
+    Args:
+        target: the property's name.
+        value: (B,) in the property's unit.
+        lower: (B,) lower end of the interval.
+        upper: (B,) upper end of the interval.
+        coverage: the share of truths that such intervals hold, as calibrated on data not trained on.
+        novelty: (B,) distance to the training data, in units of the calibration set's 95th percentile.
+    """
+
+    target: str
+    value: NDArray[np.float64]
+    lower: NDArray[np.float64]
+    upper: NDArray[np.float64]
+    coverage: float
+    novelty: NDArray[np.float64]
+
+    @property
+    def unlike_training(self) -> NDArray[np.bool_]:
+        """(B,) whether the crystal is unlike the training data, so that the interval may not hold."""
+        return self.novelty > 1.0
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """What kind of number a property is.
+
+    Args:
+        name: as in `Crystal.props`.
+        unit: as printed.
+        method: how the reference values were obtained; a PBE gap is not a measured gap.
+        note: one line that a user must know before comparing with an experiment.
+    """
+
+    name: str
+    unit: str
+    method: str
+    note: str
+
+
+#: The properties that shipped models predict.
+QUANTITIES: Final[Mapping[str, Quantity]] = {
+    quantity.name: quantity
+    for quantity in (
+        Quantity(
+            name="formation_energy_per_atom", unit="eV/atom", method="DFT, PBE and PBE+U with Materials Project corrections, 0 K",
+            note="relative to the elements as the Materials Project computes them",
+        ),
+        Quantity(
+            name="band_gap", unit="eV", method="DFT, PBE and PBE+U, Kohn-Sham gap",
+            note="PBE gaps are smaller than measured gaps, often by a third to a half; 0 may hide a small real gap",
+        ),
+    )
+}  # fmt: skip
