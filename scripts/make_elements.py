@@ -10,6 +10,7 @@ import warnings
 from pathlib import Path
 
 import smact
+from ase.data import covalent_radii  # Cordero 2008, doi:10.1039/B801115J
 from pymatgen.core import Element
 
 warnings.filterwarnings("ignore")
@@ -46,7 +47,6 @@ for number in range(1, 119):
             "shannon_radii": shannon,
         }
     )
-from ase.data import covalent_radii  # Cordero 2008, doi:10.1039/B801115J
 
 for number, row in enumerate(rows, start=1):
     row["covalent_radius"] = float(covalent_radii[number])

@@ -19,7 +19,9 @@ def make_crystals() -> dict[str, Crystal]:
             numbers=[3, 25, 8],
             id="triclinic",
         ),
-        "fcc": Crystal(cell=2.025 * np.array([[0, 1, 1], [1, 0, 1], [1, 1, 0.0]]), frac=[[0, 0, 0]], numbers=[13], id="fcc"),
+        "fcc": Crystal(
+            cell=2.025 * np.array([[0, 1, 1], [1, 0, 1], [1, 1, 0.0]]), frac=[[0, 0, 0]], numbers=[13], id="fcc"
+        ),
         "heusler": Crystal(
             cell=2.975 * np.array([[0, 1, 1], [1, 0, 1], [1, 1, 0.0]]),
             frac=[[0, 0, 0], [0.5, 0.5, 0.5], [0.25, 0.25, 0.25], [0.75, 0.75, 0.75]],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -110,7 +111,7 @@ class CrystalBatch:
         ids = self.ids or ("",) * len(self)
         return [
             Crystal(cell=cells[i], frac=frac[start:stop], numbers=numbers[start:stop], id=ids[i])
-            for i, (start, stop) in enumerate(zip(bounds[:-1], bounds[1:], strict=True))
+            for i, (start, stop) in enumerate(pairwise(bounds))
         ]
 
     def to(self, device: torch.device | str | None = None, *, dtype: torch.dtype | None = None) -> CrystalBatch:
@@ -157,7 +158,8 @@ class CrystalBatch:
             numbers=self.numbers[atoms],
             n_atoms=counts,
             targets={
-                name: value[crystals] if value.shape[0] == len(self) else value[atoms] for name, value in self.targets.items()
+                name: value[crystals] if value.shape[0] == len(self) else value[atoms]
+                for name, value in self.targets.items()
             },
             ids=tuple(self.ids[i] for i in crystals.tolist()) if self.ids else (),
         )

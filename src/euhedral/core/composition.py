@@ -80,7 +80,9 @@ def parse_formula(text: str) -> dict[str, float]:
     while position < len(compact):
         match = _TOKEN.match(compact, position)
         if match is None:
-            raise FileFormatError(f"{text!r} is not a formula: unexpected {compact[position]!r} at position {position + 1}")
+            raise FileFormatError(
+                f"{text!r} is not a formula: unexpected {compact[position]!r} at position {position + 1}"
+            )
         symbol, count, opening, closing, factor = match.groups()
         if symbol:
             try:
@@ -92,7 +94,9 @@ def parse_formula(text: str) -> dict[str, float]:
             stack.append(Counter())
         elif closing:
             if len(stack) == 1:
-                raise FileFormatError(f"{text!r} is not a formula: a bracket closes at position {position + 1} and none is open")
+                raise FileFormatError(
+                    f"{text!r} is not a formula: a bracket closes at position {position + 1} and none is open"
+                )
             for inner, number in stack.pop().items():
                 stack[-1][inner] += number * float(factor or 1)  # type: ignore[assignment]
         position = match.end()

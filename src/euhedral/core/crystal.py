@@ -57,7 +57,9 @@ class Crystal:
         if numbers.ndim != 1 or numbers.size == 0:
             raise InvalidCrystalError(f"{name}: expected at least one atom, got numbers of shape {numbers.shape}")
         if frac.shape != (numbers.size, 3):
-            raise InvalidCrystalError(f"{name}: {numbers.size} atoms need coordinates ({numbers.size}, 3), got {frac.shape}")
+            raise InvalidCrystalError(
+                f"{name}: {numbers.size} atoms need coordinates ({numbers.size}, 3), got {frac.shape}"
+            )
         if not (np.isfinite(cell).all() and np.isfinite(frac).all()):
             raise InvalidCrystalError(f"{name}: the cell or a coordinate is NaN or infinite; correct the file")
         lengths = np.linalg.norm(cell, axis=1)
@@ -76,14 +78,18 @@ class Crystal:
         site = {key: _frozen(np.asarray(value)) for key, value in self.site.items()}
         for key, value in site.items():
             if value.shape[:1] != (numbers.size,):
-                raise InvalidCrystalError(f"{name}: site value {key!r} has shape {value.shape}, expected ({numbers.size}, ...)")
+                raise InvalidCrystalError(
+                    f"{name}: site value {key!r} has shape {value.shape}, expected ({numbers.size}, ...)"
+                )
         object.__setattr__(self, "site", MappingProxyType(site))
 
     def _whole(self, numbers: ArrayLike) -> NDArray[np.int64]:
         array = np.asarray(numbers)
-        if array.size and array.dtype.kind not in "iu":
-            if array.dtype.kind != "f" or not np.array_equal(array, np.round(array)):
-                raise InvalidCrystalError(f"crystal {self.id!r}: atomic numbers must be whole numbers, got {array.ravel()[:3]}")
+        whole = array.dtype.kind in "iu" or (array.dtype.kind == "f" and np.array_equal(array, np.round(array)))
+        if array.size and not whole:
+            raise InvalidCrystalError(
+                f"crystal {self.id!r}: atomic numbers must be whole numbers, got {array.ravel()[:3]}"
+            )
         return array.astype(np.int64)
 
     def __len__(self) -> int:
@@ -174,7 +180,9 @@ def cell_from_parameters(lengths: ArrayLike, angles: ArrayLike) -> NDArray[np.fl
     sin_gamma = np.sqrt(1.0 - cos_gamma**2)
     height2 = 1.0 - cos_alpha**2 - cos_beta**2 - cos_gamma**2 + 2.0 * cos_alpha * cos_beta * cos_gamma
     if not (height2 > 0.0 and sin_gamma > 0.0 and min(a, b, c) > 0.0):
-        raise InvalidCrystalError(f"no cell has lengths {list(map(float, (a, b, c)))} and angles {list(np.asarray(angles, dtype=float))}")
+        raise InvalidCrystalError(
+            f"no cell has lengths {list(map(float, (a, b, c)))} and angles {list(np.asarray(angles, dtype=float))}"
+        )
     cell = np.array(
         [
             [a, 0.0, 0.0],

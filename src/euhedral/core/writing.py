@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from euhedral.errors import RunFolderError
@@ -29,7 +30,8 @@ def write_atomically(path: str | Path, *, content: bytes | str) -> Path:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # the first error is the one to tell
+            temporary.unlink(missing_ok=True)
         reason = error.strerror or str(error)
         raise RunFolderError(f"cannot write {path}: {reason}; free space or choose another folder") from error
     return path

@@ -55,7 +55,9 @@ class Request:
     @property
     def names(self) -> frozenset[str]:
         """The kinds of condition that are set: what a generator must be capable of."""
-        set_fields = {name for name in ("composition", "chemical_system", "space_group", "n_atoms") if getattr(self, name)}
+        set_fields = {
+            name for name in ("composition", "chemical_system", "space_group", "n_atoms") if getattr(self, name)
+        }
         return frozenset(set_fields | set(self.conditions))
 
 

@@ -67,9 +67,13 @@ def load_weights(folder: str | Path) -> Weights:
         card = json.loads(card_file.read_text(encoding="utf-8")) if card_file.exists() else {}
         tensors = load((folder / "weights.safetensors").read_bytes())
     except FileNotFoundError as error:
-        raise MissingDataError(f"no weights in {folder}: {Path(error.filename).name} is missing; `euhedral systems` lists what is shipped") from error
+        raise MissingDataError(
+            f"no weights in {folder}: {Path(error.filename).name} is missing; `euhedral systems` lists what is shipped"
+        ) from error
     except (json.JSONDecodeError, UnicodeDecodeError, SafetensorError) as error:
         raise FileFormatError(f"{folder} does not hold weights: {error}") from error
     if not isinstance(head, dict) or head.get("format") != _FORMAT or not isinstance(head.get("system"), str):
-        raise FileFormatError(f"{folder}/config.json: expected format {_FORMAT} and a system's name, got {str(head)[:80]}")
+        raise FileFormatError(
+            f"{folder}/config.json: expected format {_FORMAT} and a system's name, got {str(head)[:80]}"
+        )
     return Weights(system=head["system"], config=head.get("config", {}), tensors=tensors, card=card)

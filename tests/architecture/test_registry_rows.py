@@ -1,0 +1,41 @@
+"""Every row of the registry is true."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from euhedral.errors import UnknownNameError
+from euhedral.models.registry import ROWS, row
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("candidate", ROWS, ids=lambda candidate: candidate.name)
+def test_the_row_loads_its_class_and_its_status_has_a_file(candidate):
+    assert isinstance(candidate.load(), type)
+    assert candidate.title
+    assert candidate.doi
+    if candidate.status != "implemented":
+        assert (ROOT / candidate.evidence).is_file(), (
+            f"{candidate.name} claims {candidate.status} without {candidate.evidence!r}"
+        )
+
+
+@pytest.mark.parametrize("candidate", ROWS, ids=lambda candidate: candidate.name)
+def test_shipped_weights_carry_a_card(candidate):
+    for name in candidate.weights:
+        folder = ROOT / "src" / "euhedral" / "models" / "weights" / name
+        assert list(folder.rglob("*.safetensors"))
+        assert list(folder.rglob("card.json"))
+
+
+def test_names_are_unique():
+    names = [candidate.name for candidate in ROWS]
+    assert len(set(names)) == len(names)
+
+
+def test_an_unknown_system_names_the_closest():
+    with pytest.raises(UnknownNameError, match="did you mean cgcnn"):
+        row("cgccn")
