@@ -1,0 +1,153 @@
+"""Pages that are made, not written: one for each system, from its row; the tutorial, from a script that runs here."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import io
+import json
+import re
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from mkdocs.structure.files import File, Files
+
+from euhedral.models.registry import ROWS, Row
+
+DOCS = Path(__file__).parent
+RESULTS = DOCS.parent / "benchmarks" / "results"
+
+
+def on_files(files: Files, *, config: Any) -> Files:
+    """Add the made pages to the site."""
+    pages = {
+        "systems/index.md": systems_index(),
+        "benchmarks.md": benchmarks_page(),
+        "command_line.md": command_line_page(),
+    }
+    pages |= {f"systems/{row.name}.md": system_page(row) for row in ROWS}
+    pages |= {f"tutorials/{path.stem}.md": tutorial_page(path) for path in sorted((DOCS / "tutorials").glob("*.py"))}
+    pages["datasets.md"] = datasets_page()
+    for name, text in pages.items():
+        files.append(File.generated(config, name, content=text))
+    return files
+
+
+def systems_index() -> str:
+    """List every row with its status."""
+    lines = ["# Systems", "", "| system | wing | paper | symmetry | status |", "|---|---|---|---|---|"]
+    lines += [
+        f"| [{row.name}]({row.name}.md) | {row.wing} | {row.authors} {row.year} | {row.symmetry} | {row.status} |"
+        for row in ROWS
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def system_page(row: Row) -> str:
+    """Describe one system from its row, its module's docstring, its constructor and the cards of its weights."""
+    cls = row.load()
+    module = import_module(cls.__module__)
+    fields = [
+        ("Paper", f"{row.authors}, *{row.title}* ({row.year}), {reference(row.doi)}"),
+        ("Data representation", row.representation),
+        ("Fundamental model", row.model),
+        ("Physical knowledge", row.physics),
+        ("Predicts", row.predicts),
+        ("Symmetry claimed", row.symmetry),
+        ("Status", row.status + (f" (`{row.evidence}`)" if row.evidence else "")),
+        ("Licence of the weights", row.licence),
+    ]
+    lines = [f"# {row.name}", "", "| | |", "|---|---|"]
+    lines += [f"| {name} | {value} |" for name, value in fields if value]
+    lines += ["", inspect.cleandoc(module.__doc__ or ""), "", "## Configuration", "", "```python"]
+    lines += [f"{cls.__name__}{inspect.signature(cls)}", "```", "", inspect.getdoc(cls) or ""]
+    for name in row.weights:
+        for card in sorted((DOCS.parent / "src/euhedral/models/weights" / name).rglob("card.json")):
+            text = json.dumps(json.loads(card.read_text(encoding="utf-8")), indent=2)
+            lines += ["", f"## Weights: {name}", "", "```json", text, "```"]
+    return "\n".join(lines) + "\n"
+
+
+def reference(doi: str) -> str:
+    """Link a DOI or an arXiv identifier."""
+    if doi.lower().startswith("arxiv:"):
+        return f"[{doi}](https://arxiv.org/abs/{doi[6:]})"
+    return f"[doi:{doi}](https://doi.org/{doi})"
+
+
+def tutorial_page(path: Path) -> str:
+    """Run a tutorial cell by cell; a line `# %%` opens a cell, comments before its code are its text."""
+    namespace: dict[str, Any] = {"__name__": "__main__"}
+    lines: list[str] = []
+    for cell in re.split(r"^# %%.*\n", path.read_text(encoding="utf-8"), flags=re.MULTILINE):
+        text, code = split_cell(cell)
+        lines += [*text, ""]
+        if not code.strip():
+            continue
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            exec(compile(code, str(path), "exec"), namespace)  # noqa: S102 - the project's own tutorial
+        lines += ["```python", code.strip(), "```", ""]
+        if printed.getvalue().strip():
+            lines += ["```text", printed.getvalue().rstrip(), "```", ""]
+    return "\n".join(lines) + "\n"
+
+
+def split_cell(cell: str) -> tuple[list[str], str]:
+    """Part the leading comment lines, without their hash, from the code."""
+    rows = cell.splitlines()
+    first_code = next((i for i, row in enumerate(rows) if row and not row.startswith("#")), len(rows))
+    return [row.removeprefix("#").removeprefix(" ") for row in rows[:first_code]], "\n".join(rows[first_code:])
+
+
+def benchmarks_page() -> str:
+    """Show every recorded result as it was written."""
+    lines = [
+        "# Benchmarks",
+        "",
+        "Each table is a file under `benchmarks/results/`, written by the script of the same name.",
+        "",
+    ]
+    for path in sorted(RESULTS.glob("*.json")):
+        lines += [f"## {path.stem}", "", "```json", path.read_text(encoding="utf-8").strip(), "```", ""]
+    return "\n".join(lines)
+
+
+def command_line_page() -> str:
+    """Print the help of every command."""
+    import typer
+
+    from euhedral.cli import app
+
+    command = typer.main.get_command(app)
+    lines = ["# Command line", ""]
+    context = typer.Context(command, info_name="euhedral")
+    for name in sorted(command.list_commands(context)):  # type: ignore[attr-defined]
+        sub = command.get_command(context, name)  # type: ignore[attr-defined]
+        text = sub.get_help(typer.Context(sub, info_name=f"euhedral {name}", parent=None))
+        lines += [f"## euhedral {name}", "", "```text", re.sub(r"\x1b\[[0-9;]*m", "", text).strip(), "```", ""]
+    return "\n".join(lines)
+
+
+def datasets_page() -> str:
+    """List the data sets with licence and citation."""
+    from euhedral.data.catalogue import catalogue
+
+    lines = ["# Data sets", ""]
+    for entry in catalogue():
+        lines += [
+            f"## {entry.name}",
+            "",
+            entry.description,
+            "",
+            f"Licence: {entry.licence}. {reference(entry.doi) if entry.doi else ''}",
+            "",
+        ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    for tutorial in sys.argv[1:]:
+        sys.stdout.write(tutorial_page(Path(tutorial)))
