@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from euhedral.errors import RunFolderError
@@ -19,19 +20,32 @@ def write_atomically(path: str | Path, *, content: bytes | str) -> Path:
     Raises:
         RunFolderError: the folder cannot be written or the disk is full; an older file at `path` is untouched.
     """
+    with replacing(path) as temporary:
+        temporary.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
+    return Path(path)
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """Lend a temporary name beside a file; what was written there takes the file's place when the block ends well.
+
+    Args:
+        path: where the file shall be; its folder is made when missing.
+
+    Raises:
+        RunFolderError: the folder cannot be written or the disk is full; an older file at `path` is untouched.
+    """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    data = content.encode("utf-8") if isinstance(content, str) else content
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
+        yield temporary
+        with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        with suppress(OSError):  # the first error is the one to tell
-            temporary.unlink(missing_ok=True)
         reason = error.strerror or str(error)
         raise RunFolderError(f"cannot write {path}: {reason}; free space or choose another folder") from error
-    return path
+    finally:
+        with suppress(OSError):  # the first error is the one to tell
+            temporary.unlink(missing_ok=True)
