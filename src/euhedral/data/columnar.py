@@ -167,6 +167,7 @@ class Columns:
             counts = [self._source.num_rows]
         self.starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
         self._kept: OrderedDict[int, Block] = OrderedDict()
+        self._atoms: tuple[NDArray[np.int64], NDArray[np.uint8]] | None = None
         self._check()
 
     def _check(self) -> None:
@@ -228,9 +229,11 @@ class Columns:
         """Read one column whole: (n,) float64 with NaN, int64, or str."""
         return _as_numpy(self._read([name]).column(name))
 
-    def atoms(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Read only (n + 1,) the first atom of each crystal and (N,) the atomic numbers."""
-        return _lists(self._read(["numbers"]).column("numbers"))
+    def atoms(self) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+        """Read only (n + 1,) the first atom of each crystal and (N,) the atomic numbers; kept for the next call."""
+        if self._atoms is None:
+            self._atoms = _lists(self._read(["numbers"]).column("numbers"))
+        return self._atoms
 
     def block(self, group: int) -> Block:
         """Decode one row group; the last few are kept."""
@@ -263,6 +266,10 @@ class Columns:
         group = int(np.searchsorted(self.starts, row, side="right")) - 1
         return self.block(group).crystal(row - int(self.starts[group]))
 
+    def in_memory(self) -> pa.Table:
+        """Read everything into a table that needs the file no longer."""
+        return self._read(self.schema.names).replace_schema_metadata(self.schema.metadata)
+
     def take(self, rows: NDArray[np.int64]) -> pa.Table:
         """Copy some rows into a table in memory, in the order given."""
         return self._read(self.schema.names).take(rows)
@@ -284,31 +291,44 @@ def _lists(column: pa.ChunkedArray) -> tuple[NDArray[np.int64], NDArray]:
     return np.concatenate([[0], np.cumsum(lengths)]), np.asarray(array.flatten())
 
 
-def content_hash(crystals: Iterable[Crystal], *, columns: Sequence[str] = ()) -> str:
-    """Hash what a data set says, whatever the compression: ids, elements, coordinates, cells and values.
+class ContentHash:
+    """Hash of what a data set says, whatever the compression: ids, elements, coordinates, cells and values.
 
     Coordinates and cells are rounded to 1e-7 (fractions, Angstrom), below every use and above every rounding.
 
     Args:
+        columns: the values that count, by name.
+    """
+
+    def __init__(self, *, columns: Sequence[str]) -> None:
+        self._columns = list(columns)
+        self._digest = hashlib.sha256()
+
+    def add(self, crystal: Crystal) -> None:
+        """Take the next crystal into account."""
+        values = [crystal.props.get(name) for name in self._columns]
+        self._digest.update(json.dumps([crystal.id, values]).encode())
+        frac = np.round(crystal.frac * 1e7).astype(np.int64) % 10_000_000
+        cell = np.round(crystal.cell * 1e7).astype(np.int64)
+        for array in (crystal.numbers, frac, cell):
+            self._digest.update(np.ascontiguousarray(array, dtype="<i8").tobytes())
+
+    def hexdigest(self) -> str:
+        """Return 64 hexadecimal digits."""
+        return self._digest.hexdigest()
+
+
+def content_hash(crystals: Iterable[Crystal], *, columns: Sequence[str] = ()) -> str:
+    """Hash crystals in order, as `ContentHash` does.
+
+    Args:
         crystals: in order.
         columns: the values that count, by name.
-
-    Returns:
-        64 hexadecimal digits.
     """
-    digest = hashlib.sha256()
+    digest = ContentHash(columns=columns)
     for crystal in crystals:
-        _update(digest, crystal, columns)
+        digest.add(crystal)
     return digest.hexdigest()
-
-
-def _update(digest: Any, crystal: Crystal, columns: Sequence[str]) -> None:
-    frac = np.round(crystal.frac * 1e7).astype(np.int64) % 10_000_000
-    cell = np.round(crystal.cell * 1e7).astype(np.int64)
-    values = [crystal.props.get(name) for name in columns]
-    digest.update(json.dumps([crystal.id, values]).encode())
-    for array in (crystal.numbers, frac, cell):
-        digest.update(np.ascontiguousarray(array, dtype="<i8").tobytes())
 
 
 def encode(

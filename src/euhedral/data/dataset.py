@@ -171,7 +171,9 @@ class Dataset:
         """
         allowed = np.zeros(len(SYMBOLS), dtype=bool)
         allowed[[atomic_number(symbol) for symbol in elements]] = True
-        return self.select(~self.element_table()[:, ~allowed].any(axis=1))
+        offsets, numbers = self._columns.atoms()
+        whole = np.logical_and.reduceat(allowed[numbers], offsets[:-1])
+        return self.select(whole if self._rows is None else whole[self._rows])
 
     def labelled(self, target: str) -> Dataset:
         """Take the crystals whose target is known.

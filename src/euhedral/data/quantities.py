@@ -21,19 +21,21 @@ class Quantity:
         unit: as printed.
         method: how the reference values were obtained; a PBE gap is not a measured gap.
         note: one line that a user must know before comparing with an experiment.
+        plausible: lowest and highest value that is not remarked upon when a data set is made.
     """
 
     name: str
     unit: str
     method: str
     note: str
+    plausible: tuple[float, float]
 
 
 @cache
 def quantities() -> Mapping[str, Quantity]:
     """Return every quantity that a shipped model predicts or a known data set carries, by name."""
     rows = json.loads(files("euhedral.data").joinpath("quantities.json").read_text(encoding="utf-8"))
-    return MappingProxyType({row["name"]: Quantity(**row) for row in rows})
+    return MappingProxyType({row["name"]: Quantity(**{**row, "plausible": tuple(row["plausible"])}) for row in rows})
 
 
 def quantity(name: str) -> Quantity:

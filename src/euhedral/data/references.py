@@ -6,18 +6,15 @@ already known. The file was made by `scripts/make_references.py`; its README say
 
 from __future__ import annotations
 
-from importlib.resources import as_file, files
-
-from euhedral.data.columnar import Columns
+from euhedral.data.catalogue import open_shipped
 from euhedral.data.dataset import Dataset
 
 
 def reference_phases() -> Dataset:
-    """Open the shipped table of all 45,229 MP-20 structures.
+    """Open the shipped table of all MP-20 structures.
 
-    Columns: `split`; `formation_energy_per_atom` and `band_gap`, not known for 5,253 structures of the training
-    split; `e_above_hull`, `e_above_hull_lemat` (two different hulls, see the README beside the table); `space_group`.
-    Structures are decoded when asked for: `reference_phases().within(["Li", "Mn", "O"])` reads elements only.
+    Columns: `split`; `formation_energy_per_atom` and `band_gap`, not known for the structures of the training split
+    that the public tables leave without labels; `e_above_hull`, known for fewer; `space_group`. Structures are decoded
+    when asked for: `reference_phases().within(["Li", "Mn", "O"])` reads elements only.
     """
-    with as_file(files("euhedral.data") / "references" / "mp20.parquet") as path:
-        return Dataset(Columns(path))
+    return open_shipped("mp-20-references")
