@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 from euhedral.core.crystal import Crystal
 from euhedral.data.audit import Auditor, value_of
 from euhedral.data.card import DatasetCard, SourceFile
+from euhedral.data.checksum import file_sha256
 from euhedral.data.columnar import Column, ContentHash, chunks, encode, write_columns
 from euhedral.data.readers import Row, read_rows, structure_of
 from euhedral.data.sources import Part, Source
@@ -140,6 +140,5 @@ def _crystal(source: Source, *, part: Part, row: Row, name: str) -> Crystal:
 
 
 def _described(file: FoundPart) -> SourceFile:
-    with file.path.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    digest = file_sha256(file.path)
     return SourceFile(name=file.path.name, url=file.part.url, sha256=digest, size=file.path.stat().st_size)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from math import inf
 from types import MappingProxyType
 
 from euhedral.errors import unknown_name
@@ -28,7 +29,7 @@ class Quantity:
     unit: str
     method: str
     note: str
-    plausible: tuple[float, float]
+    plausible: tuple[float, float] = (-inf, inf)
 
 
 @cache

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from euhedral.core.batch import CrystalBatch
+from euhedral.data.quantities import Quantity, quantities
 from euhedral.representations.graphs import Graph, GraphSpec
 
 
@@ -56,34 +57,5 @@ class Prediction:
         return self.novelty > 1.0
 
 
-@dataclass(frozen=True)
-class Quantity:
-    """What kind of number a property is.
-
-    Args:
-        name: as in `Crystal.props`.
-        unit: as printed.
-        method: how the reference values were obtained; a PBE gap is not a measured gap.
-        note: one line that a user must know before comparing with an experiment.
-    """
-
-    name: str
-    unit: str
-    method: str
-    note: str
-
-
-#: The properties that shipped models predict.
-QUANTITIES: Final[Mapping[str, Quantity]] = {
-    quantity.name: quantity
-    for quantity in (
-        Quantity(
-            name="formation_energy_per_atom", unit="eV/atom", method="DFT, PBE and PBE+U with Materials Project corrections, 0 K",
-            note="relative to the elements as the Materials Project computes them",
-        ),
-        Quantity(
-            name="band_gap", unit="eV", method="DFT, PBE and PBE+U, Kohn-Sham gap",
-            note="PBE gaps are smaller than measured gaps, often by a third to a half; 0 may hide a small real gap",
-        ),
-    )
-}  # fmt: skip
+#: Unit, method and caution of each property, by name.
+QUANTITIES: Final[Mapping[str, Quantity]] = quantities()
