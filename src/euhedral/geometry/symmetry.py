@@ -70,7 +70,9 @@ def symmetry(crystal: Crystal, *, symprec: float = 0.01) -> Symmetry:
             "separate atoms that overlap, or try another symprec"
         ) from error
     std = dataset.std_cell
-    standard = Crystal(cell=std.basis, frac=std.positions, numbers=std.numbers, id=crystal.id)
+    standard = Crystal(
+        cell=np.array(std.basis), frac=np.array(std.positions), numbers=np.array(std.numbers), id=crystal.id
+    )
     return Symmetry(
         number=dataset.number,
         symbol=SpaceGroupType(dataset.number).hm_short,

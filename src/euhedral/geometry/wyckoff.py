@@ -190,7 +190,7 @@ def to_crystal(crystal: WyckoffCrystal, *, primitive: bool = False) -> Crystal:
     for position in crystal.positions:
         orbit = inside[start : start + position.multiplicity]
         difference = orbit[:, None] - orbit[None]
-        same = (np.abs(difference - np.round(difference)) < 1e-6).all(-1)
+        same = np.all(np.abs(difference - np.round(difference)) < 1e-6, axis=-1)
         kept += [start + i for i in range(len(orbit)) if not same[i, :i].any()]
         start += position.multiplicity
     if len(kept) * count != len(frac):

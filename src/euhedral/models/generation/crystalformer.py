@@ -1,0 +1,371 @@
+"""CrystalFormer: a transformer that writes a crystal site by site, given its space group.
+
+Paper: Cao, Luo, Lv, Wang 2024, "Space Group Informed Transformer for Crystalline Materials Generation",
+arXiv:2403.15734. P(C|g) = P(W1|g) P(A1|..) P(X1|..) P(Y1|..) P(Z1|..) P(W2|..) ... P(L|..), with W the Wyckoff letter,
+A the element, XYZ the representative of the orbit and L the lattice. Here "letter", "number", "x", "y", "z", "lattice".
+
+Departures:
+- A coordinate that the Wyckoff position fixes is no token (the paper feeds it, and masks its loss): shorter sequences.
+- Of the descriptions of a crystal that the group's normalizer makes equivalent, one is chosen by a rule, for training
+  (`geometry.wyckoff_form`); along polar axes the first site is at 0 and that coordinate is no slot.
+- Sites of equal letter are sorted from electropositive to electronegative elements before coordinates (the paper: by
+  coordinates only), and the grammar forbids other orders, so that one crystal has one sequence.
+- The lattice mixture is one joint density; the authors' code sums log-densities mixed dimension by dimension.
+- Concentrations and widths are exponentials of the network's outputs, not softplus, with an upper limit of kappa.
+- The first letter comes from the same output layer as the others, after the paper's dense layer on the group.
+- Every slot kind has an output layer of its own; the paper's share columns of one.
+- The space group is drawn from the training set's frequencies, by number of elements, where it is not asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import gcd
+
+import torch
+from torch import Tensor, nn
+
+from euhedral.core.crystal import Crystal
+from euhedral.core.elements import SYMBOLS, atomic_number
+from euhedral.core.failure import Failure
+from euhedral.errors import InvalidCrystalError, InvalidRequestError
+from euhedral.geometry.wyckoff import WyckoffCrystal, to_crystal
+from euhedral.nn.causal_transformer import CausalTransformer, Memory
+from euhedral.representations.wyckoff_grammar import FormulaFill, WyckoffGrammar
+from euhedral.representations.wyckoff_sequences import (
+    N_LETTERS,
+    N_NUMBERS,
+    SITE_SLOTS,
+    Tokens,
+    WyckoffSequences,
+    allowed_letters,
+    allowed_numbers,
+    free_slots,
+    group_tables,
+)
+from euhedral.tasks.autoregression import Autoregressor, Target
+from euhedral.tasks.generation import Request, check_capable
+from euhedral.tasks.heads import Categorical, GaussianMixture, VonMisesMixture
+
+_MOST_ELEMENTS = 8  # rows of the space group frequencies: crystals of that many elements or more share the last
+
+
+@dataclass(eq=False)
+class _Prefixes:
+    group: Tensor
+    letter: Tensor
+    memory: Memory
+
+
+class WyckoffNetwork(nn.Module):
+    """Embeds the tokens of Wyckoff sequences with their space group and reads them with a transformer."""
+
+    def __init__(
+        self, *, n_max: int, frequencies: int, h0_size: int, layers: int, heads: int, key_size: int, model_size: int,
+        embed_size: int, dropout: float, attention_dropout: float, widening: int,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.model_size, self.capacity = model_size, 5 * n_max
+        self.group = nn.Embedding(231, embed_size)
+        self.letter = nn.Embedding(N_LETTERS, embed_size)
+        self.number = nn.Embedding(N_NUMBERS, embed_size)
+        self.start = nn.Sequential(nn.Linear(embed_size, h0_size), nn.GELU(), nn.Linear(h0_size, model_size))
+        widths = {"letter": embed_size + 1, "number": embed_size} | dict.fromkeys("xyz", 2 * frequencies)
+        self.inputs = nn.ModuleDict({slot: nn.Linear(embed_size + widths[slot], model_size) for slot in SITE_SLOTS})
+        self.register_buffer("waves", 2.0 * torch.pi * torch.arange(1, frequencies + 1), persistent=False)
+        self.transformer = CausalTransformer(
+            layers=layers, heads=heads, key_size=key_size, model_size=model_size, widening=widening, dropout=dropout,
+            attention_dropout=attention_dropout,
+        )  # fmt: skip
+
+    def embed(self, slot: str, *, group: Tensor, index: Tensor, coordinate: Tensor, multiplicity: Tensor) -> Tensor:
+        """Embed M tokens of one kind: (M, d)."""
+        if slot == "letter":
+            features = torch.cat([self.letter(index), multiplicity[:, None]], -1)
+        elif slot == "number":
+            features = self.number(index)
+        else:
+            phase = coordinate[:, None] * self.waves
+            features = torch.cat([phase.sin(), phase.cos()], -1)
+        return self.inputs[slot](torch.cat([self.group(group), features], -1))
+
+    def forward(self, condition: Tensor, tokens: Tokens) -> Tensor:
+        """Read whole sequences: (B, 1 + T, d)."""
+        start = self.start(self.group(condition))
+        x = start.new_zeros((*tokens.kind.shape, self.model_size))
+        for kind, slot in enumerate(SITE_SLOTS):
+            row, place = (tokens.kind == kind).nonzero(as_tuple=True)
+            embedded = self.embed(
+                slot, group=condition[row], index=tokens.index[row, place], coordinate=tokens.coordinate[row, place],
+                multiplicity=tokens.multiplicity[row, place],
+            )  # fmt: skip
+            x[row, place] = embedded.to(x.dtype)
+        return torch.cat([start[:, None], self.transformer(x)], 1)
+
+    def begin(self, condition: Tensor) -> tuple[Tensor, _Prefixes]:
+        """Start B sequences."""
+        memory = self.transformer.memory(batch=len(condition), capacity=self.capacity)
+        prefixes = _Prefixes(group=condition, letter=torch.zeros_like(condition), memory=memory)
+        return self.start(self.group(condition)), prefixes
+
+    def advance(self, memory: _Prefixes, *, slot: str, rows: Tensor, value: Tensor) -> Tensor:
+        """Read the next token of the sequences `rows`: (M, d)."""
+        group = memory.group[rows]
+        if slot == "lattice":
+            return self.start(self.group(group))  # nothing follows
+        index = value if slot in ("letter", "number") else torch.zeros_like(rows)
+        x = self.embed(
+            slot, group=group, index=index, coordinate=value.float(), multiplicity=_multiplicity(group, index)
+        )
+        return self.transformer.step(x, rows=rows, memory=memory.memory)
+
+
+def _multiplicity(group: Tensor, letter: Tensor) -> Tensor:
+    table = group_tables().multiplicity
+    return table[group, letter.clamp(max=N_LETTERS - 1)].float()
+
+
+def pack(sequences: WyckoffSequences, *, n_max: int, elements: Tensor) -> tuple[Tokens, dict[str, Target]]:
+    """Lay out the tokens of B crystals without gaps, and say what each slot must give.
+
+    Args:
+        sequences: the crystals.
+        n_max: most sites, the end counted.
+        elements: (119,) elements that the grammar knows.
+    """
+    batch, sites = sequences.letters.shape
+    zero = torch.zeros(batch, 1, dtype=torch.int64)
+    group = sequences.group[:, None].expand(batch, sites + 1)
+    letters = torch.cat([sequences.letters, zero], 1)
+    numbers = torch.cat([sequences.numbers, zero], 1)
+    frac = torch.cat([sequences.frac, sequences.frac.new_zeros(batch, 1, 3)], 1)
+    real = letters > 0
+    first = (torch.arange(sites + 1) == 0).expand(batch, sites + 1)
+    ends = torch.arange(sites + 1) == sequences.n_sites[:, None]
+    present = torch.cat(
+        [(real | ends)[..., None], real[..., None], free_slots(group, letters, first=first) & real[..., None]], 2
+    )  # (B, S + 1, 5)
+    place = (present.flatten(1).cumsum(1) - 1).view_as(present)
+    length = present.flatten(1).sum(1)
+    row, site, kind = present.nonzero(as_tuple=True)
+    at = place[row, site, kind]
+    shape = (batch, int(length.max()))
+    tokens = Tokens(
+        kind=torch.full(shape, -1), index=torch.zeros(shape, dtype=torch.int64), coordinate=torch.zeros(shape),
+        multiplicity=torch.zeros(shape),
+    )  # fmt: skip
+    tokens.kind[row, at] = kind
+    tokens.index[row, at] = torch.where(kind == 0, letters[row, site], numbers[row, site])
+    tokens.coordinate[row, at] = frac[row, site, (kind - 2).clamp_min(0)]
+    tokens.multiplicity[row, at] = _multiplicity(group[row, site], letters[row, site])
+    targets = {}
+    for index, slot in enumerate(SITE_SLOTS):
+        row, site = present[:, :, index].nonzero(as_tuple=True)
+        letter, before = letters[row, site], (site - 1).clamp_min(0)
+        previous = letters[row, before] * (site > 0)
+        if slot == "letter":
+            value = letter
+            allowed = allowed_letters(sequences.group[row], previous=previous, full=site == n_max - 1)
+        elif slot == "number":
+            value = numbers[row, site]
+            allowed = allowed_numbers(
+                letter, previous_letter=previous, previous_number=numbers[row, before], elements=elements
+            )
+        else:
+            value, allowed = frac[row, site, index - 2], None
+        targets[slot] = Target(sequence=row, place=place[row, site, index], value=value, allowed=allowed)
+    targets["lattice"] = Target(
+        sequence=torch.arange(batch), place=length, value=sequences.lattice,
+        allowed=group_tables().lattice[sequences.group],
+    )  # fmt: skip
+    return tokens, targets
+
+
+class CrystalFormer(nn.Module):
+    """Generates crystals of a space group.
+
+    Args:
+        n_max: most sites, the end counted.
+        layers: of the transformer.
+        heads: attention heads.
+        key_size: width of a head.
+        model_size: width of the stream.
+        embed_size: width of embedded groups, letters and elements.
+        h0_size: width of the dense layer from the group to the first letter.
+        coordinate_components: von Mises distributions of a coordinate (the paper's Kx).
+        lattice_components: normal distributions of the lattice (the paper's Kl).
+        frequencies: Fourier features of a coordinate (the paper's Nf).
+        dropout: after attention and dense blocks.
+        attention_dropout: on attention weights.
+        widening: width of the dense block over that of the stream.
+        attempts: how often a crystal that came to a dead end is begun again before it counts as a failure.
+        seed: of the first weights.
+    """
+
+    capabilities = frozenset({"composition", "chemical_system", "space_group", "n_atoms"})
+
+    def __init__(
+        self, *, n_max: int = 21, layers: int = 16, heads: int = 16, key_size: int = 64, model_size: int = 64,
+        embed_size: int = 32, h0_size: int = 256, coordinate_components: int = 16, lattice_components: int = 4,
+        frequencies: int = 5, dropout: float = 0.5, attention_dropout: float = 0.1, widening: int = 4, attempts: int = 4,
+        seed: int = 0,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        rng = torch.Generator().manual_seed(seed)
+        self.n_max, self.attempts = n_max, attempts
+        coordinate = VonMisesMixture(components=coordinate_components)
+        network = WyckoffNetwork(
+            n_max=n_max, frequencies=frequencies, h0_size=h0_size, layers=layers, heads=heads, key_size=key_size,
+            model_size=model_size, embed_size=embed_size, dropout=dropout, attention_dropout=attention_dropout,
+            widening=widening,
+        )  # fmt: skip
+        self.model = Autoregressor(
+            network, rng=rng,
+            heads={
+                "letter": Categorical(N_LETTERS), "number": Categorical(N_NUMBERS), "x": coordinate, "y": coordinate,
+                "z": coordinate, "lattice": GaussianMixture(components=lattice_components, dimensions=6),
+            },
+        )  # fmt: skip
+        with torch.no_grad():
+            for name, parameter in network.named_parameters():
+                if parameter.ndim > 1:
+                    nn.init.trunc_normal_(parameter, std=0.02, generator=rng)
+                elif "bias" in name:
+                    parameter.zero_()
+        self.register_buffer("elements", torch.ones(N_NUMBERS, dtype=torch.bool))
+        self.register_buffer("group_counts", torch.ones(_MOST_ELEMENTS + 1, 231))
+        self.register_buffer("most_atoms", torch.tensor(20))
+
+    def observe(self, sequences: WyckoffSequences) -> None:
+        """Learn which elements, groups and cell sizes occur; called once with the training set."""
+        self.elements.zero_()
+        self.elements[sequences.numbers.unique()] = True
+        self.elements[0] = False
+        present = nn.functional.one_hot(sequences.numbers, N_NUMBERS).sum(1).clamp(max=1)[:, 1:].sum(1)
+        self.group_counts.zero_()
+        row = present.clamp(max=_MOST_ELEMENTS)
+        ones = torch.ones(len(sequences))
+        self.group_counts.index_put_((row, sequences.group), ones, accumulate=True)
+        self.group_counts[0] = self.group_counts[1:].sum(0)
+        centring = group_tables().centring[sequences.group]
+        self.most_atoms.copy_((sequences.n_atoms // centring).max())
+
+    def log_prob(self, sequences: WyckoffSequences) -> dict[str, Tensor]:
+        """Compute the log-likelihood of each crystal given its space group, by slot: {slot: (B,)}, natural logarithm."""
+        tokens, targets = pack(sequences, n_max=self.n_max, elements=self.elements)
+        return self.model.log_prob(sequences.group, tokens=tokens, targets=targets)
+
+    def sample(
+        self, request: Request, *, rng: torch.Generator, temperature: float = 1.0, top_p: float = 1.0, batch: int = 256,
+    ) -> list[Crystal | Failure]:  # fmt: skip
+        """Generate crystals in primitive cells.
+
+        Args:
+            request: what to generate.
+            rng: draws everything.
+            temperature: above 1 for more variety.
+            top_p: share of probability that letters, elements and mixture components are drawn from.
+            batch: crystals written side by side.
+
+        Raises:
+            InvalidRequestError: a condition that is not among the capabilities, an element or a composition that
+                nothing known can hold.
+        """
+        return [
+            result if isinstance(result, Failure) else _primitive(result)
+            for result in self.sample_wyckoff(request, rng=rng, temperature=temperature, top_p=top_p, batch=batch)
+        ]
+
+    def sample_wyckoff(
+        self, request: Request, *, rng: torch.Generator, temperature: float = 1.0, top_p: float = 1.0, batch: int = 256,
+    ) -> list[WyckoffCrystal | Failure]:  # fmt: skip
+        """Generate crystals in Wyckoff form; arguments and errors are those of `sample`."""
+        check_capable(self, request)
+        plan = _Plan(self, request)
+        results: list[WyckoffCrystal | Failure] = [Failure(reason="not begun", stage="sample")] * request.n
+        waiting = list(range(request.n))
+        training = self.training
+        self.eval()
+        for _ in range(self.attempts):
+            unfinished = []
+            for start in range(0, len(waiting), batch):
+                indices = waiting[start : start + batch]
+                group, grammar = plan.begin(len(indices), rng=rng)
+                self.model.sample(group, grammar=grammar, rng=rng, temperature=temperature, top_p=top_p)
+                for index, result in zip(indices, grammar.results(), strict=True):
+                    results[index] = result
+                    if isinstance(result, Failure):
+                        unfinished.append(index)
+            waiting = unfinished
+        self.train(training)
+        return results
+
+
+def _primitive(crystal: WyckoffCrystal) -> Crystal | Failure:
+    try:
+        return to_crystal(crystal, primitive=True)
+    except InvalidCrystalError as error:
+        return Failure(reason=str(error), stage="decode")
+
+
+class _Plan:
+    """What a request means for the grammar: which space groups, elements and formula units may be begun."""
+
+    def __init__(self, model: CrystalFormer, request: Request) -> None:
+        tables = group_tables()
+        self.n_max = model.n_max
+        self.most_atoms = request.n_atoms
+        self.elements = model.elements.clone()
+        symbols = request.composition or request.chemical_system
+        n_elements = 0
+        if symbols:
+            wanted = torch.zeros_like(self.elements)
+            wanted[[atomic_number(symbol) for symbol in symbols]] = True
+            unknown = wanted & ~self.elements
+            if (request.composition and unknown.any()) or not (wanted & self.elements).any():
+                names = ", ".join(SYMBOLS[number] for number in unknown.nonzero()[:, 0].tolist())
+                raise InvalidRequestError(f"CrystalFormer was not trained on {names}; choose other elements")
+            self.elements &= wanted
+        if request.composition:
+            n_elements = min(len(request.composition), _MOST_ELEMENTS)
+        weights = model.group_counts[n_elements].clone()
+        if request.space_group is not None:
+            weights = torch.zeros_like(weights)
+            weights[request.space_group] = 1.0
+        if self.most_atoms is not None:
+            smallest = tables.multiplicity.masked_fill(tables.multiplicity == 0, 999).min(1).values
+            weights = weights * (smallest <= self.most_atoms * tables.centring)
+        self.fills: dict[int, tuple[FormulaFill, list[int]]] = {}
+        if request.composition:
+            formula = _reduced({atomic_number(symbol): count for symbol, count in request.composition.items()})
+            most = self.most_atoms or max(int(model.most_atoms), sum(formula.values()))
+            for group in weights.nonzero()[:, 0].tolist():
+                fill = FormulaFill(group, formula=formula)
+                units = fill.units(most_atoms=most)
+                weights[group] *= bool(units)
+                self.fills[group] = fill, units
+        if not weights.any():
+            raise InvalidRequestError(
+                f"no space group that CrystalFormer knows can hold {request}; ask for another space group or more atoms"
+            )
+        self.weights = weights
+
+    def begin(self, count: int, *, rng: torch.Generator) -> tuple[Tensor, WyckoffGrammar]:
+        """Draw space groups, and formula units where a composition is asked for, and start a grammar."""
+        group = torch.multinomial(self.weights, count, replacement=True, generator=rng)
+        fills = None
+        if self.fills:
+            fills = []
+            for fill, units in (self.fills[number] for number in group.tolist()):
+                pick = int(torch.randint(len(units), (), generator=rng))
+                fills.append((fill, units[pick]))
+        grammar = WyckoffGrammar(
+            group, n_max=self.n_max, elements=self.elements, most_atoms=self.most_atoms, fills=fills
+        )
+        return group, grammar
+
+
+def _reduced(formula: Mapping[int, int]) -> dict[int, int]:
+    divisor = gcd(*formula.values())
+    return {number: count // divisor for number, count in formula.items()}
