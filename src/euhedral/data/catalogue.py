@@ -143,10 +143,10 @@ def _present(source: Source) -> str:
     places = _on_disk(source)
     if any(converted_path(source.name, origin=origin).is_file() for origin, _ in places):
         return "cache"
-    origin, found = places[0]
+    found = places[0][1]
     if found is None:
         return ""
-    return "fetched" if origin == "original" else "mirror"
+    return "fetched" if found[0].path.is_relative_to(originals_folder(source.name)) else "mirror"
 
 
 def _made_from(path: Path, found: list[FoundPart]) -> bool:

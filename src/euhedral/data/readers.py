@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import zipfile
 from collections.abc import Iterator, Mapping
+from os import SEEK_END
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,6 +36,11 @@ def read_rows(path: Path) -> Iterator[Row]:
 
 
 def _csv_rows(path: Path) -> Iterator[Row]:
+    with path.open("rb") as binary:
+        size = binary.seek(0, SEEK_END)
+        binary.seek(max(0, size - 1))
+        if binary.read(1) != b"\n":  # a last number that lost its last digit looks like a number
+            raise FileFormatError(f"{path} does not end with a line; {_AGAIN}")
     try:
         with path.open(newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file, strict=True)
