@@ -248,17 +248,20 @@ def expand(
         if fixed.sum() > 1:
             # the mean over the operations that bring the atom back is the exact special position
             images = operations.rotations @ (position + away[fixed].mean(axis=0)) + operations.translations
-        if fixed.sum() <= 1:
-            first = np.arange(count)
-        else:
-            apart = images[:, None, :] - images[None, :, :]
-            apart -= np.round(apart)
-            same = np.linalg.norm(apart @ cell, axis=2) < SAME_SITE
-            first = np.unique(same.argmax(axis=1))
+        first = np.arange(count) if fixed.sum() <= 1 else _distinct(images, cell=cell)
         positions.append(images[first])
         source.append(np.full(len(first), index))
         made_by.append(first)
     return np.concatenate(positions), np.concatenate(source), np.concatenate(made_by)
+
+
+def _distinct(images: NDArray, *, cell: NDArray) -> NDArray[np.int64]:
+    """Positions in `images` of one image each place."""
+    apart = images[:, None, :] - images
+    apart -= np.rint(apart)
+    apart = apart @ cell
+    same = np.einsum("ijk,ijk->ij", apart, apart) < SAME_SITE**2
+    return np.unique(same.argmax(axis=1))
 
 
 def _without_repeats(

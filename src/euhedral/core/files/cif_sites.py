@@ -194,7 +194,7 @@ def _elements(
         charges = [
             stated.get(types[row] if types else labels[row], charge) for row, charge in zip(rows, charges, strict=True)
         ]
-    array = np.array(charges, dtype=np.float64)
+    array = np.array(charges)
     return np.array(numbers, dtype=np.int64), None if np.isnan(array).all() else array
 
 
@@ -208,7 +208,7 @@ def _stated_charges(block: Block, *, where: str) -> dict[str, float]:
 
 
 def _charge(word: str) -> float:
-    match = _CHARGE.search(word)
+    match = None if word.isalpha() else _CHARGE.search(word)
     if match is None:
         return float("nan")
     size, sign = (match[1], match[2]) if match[2] else (match[4], match[3])
@@ -217,6 +217,8 @@ def _charge(word: str) -> float:
 
 def element_of_type(word: str) -> int | None:
     """Return the atomic number that a type symbol such as "Fe3+", "O2-", "D" or "Cval" names."""
+    if word in _NUMBERS:
+        return _NUMBERS[word]
     letters = re.match(r"[A-Za-z]+", word)
     if letters is None or "wat" in word.lower():
         return None

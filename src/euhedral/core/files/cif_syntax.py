@@ -173,30 +173,29 @@ def parse_blocks(text: str, *, name: str) -> list[Block]:
             line = lines[position][1:]
             position += 1
         loop = reader.loop
-        if "_" not in line and "'" not in line and '"' not in line and "#" not in line:
-            # nothing here can be a tag, a keyword, a quotation or a comment
-            words = line.split()
-            if not words:
-                continue
-            if loop is not None and reader.pending is None:
-                reader.in_header = False
-                loop.marks.append((len(loop.values), position))
-                loop.values += words
-            else:
-                for word in words:
-                    reader.value(word, position)
-        else:
+        if "'" in line or '"' in line or "#" in line:
             _read_words(reader, line, position)
+            continue
+        words = line.split()
+        if not words:
+            continue
+        if "_" in line:
+            for word in words:
+                _read_bare_word(reader, word, position)
+        elif loop is not None and reader.pending is None:
+            # nothing here can be a tag, a keyword, a quotation or a comment: a row of a table
+            reader.in_header = False
+            loop.marks.append((len(loop.values), position))
+            loop.values += words
+        else:
+            for word in words:
+                reader.value(word, position)
     for block in reader.blocks:
         block.loops = [loop for loop in block.loops if loop.tags]
     return reader.blocks
 
 
 def _read_words(reader: _Reader, line: str, number: int) -> None:
-    if "'" not in line and '"' not in line and "#" not in line:
-        for word in line.split():
-            _read_bare_word(reader, word, number)
-        return
     for match in _TOKEN.finditer(line):
         single, double, comment, word = match.groups()
         if comment is not None:
