@@ -133,23 +133,6 @@ class WyckoffSequences:
         return group_tables().multiplicity[self.group[:, None], self.letters].sum(1)
 
 
-@dataclass(frozen=True, eq=False)
-class Tokens:
-    """Packed tokens, T at most; coordinates that are not free are no tokens.
-
-    Args:
-        kind: (B, T) index in `SITE_SLOTS`, -1 for padding.
-        index: (B, T) letter or atomic number.
-        coordinate: (B, T) fractional.
-        multiplicity: (B, T) of the position, for letters.
-    """
-
-    kind: Tensor
-    index: Tensor
-    coordinate: Tensor
-    multiplicity: Tensor
-
-
 def encode(crystals: Sequence[WyckoffCrystal]) -> WyckoffSequences:
     """Turn crystals in Wyckoff form into padded tensors."""
     sites = max(len(crystal.letters) for crystal in crystals)

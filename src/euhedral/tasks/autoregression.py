@@ -7,30 +7,13 @@ position. A codec (in `representations`) turns crystals into `Sequences` and bac
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from euhedral.representations.sequence_target import Target
 from euhedral.tasks.heads import Head
-
-
-@dataclass(frozen=True, eq=False)
-class Target:
-    """What one kind of slot holds in a batch of sequences, M slots in all.
-
-    Args:
-        sequence: (M,) which sequence.
-        place: (M,) which output of the network it is drawn from; 0 is the one that has read the condition only.
-        value: (M, ...) what was drawn.
-        allowed: (M, ...) the grammar's mask, or None where everything is allowed.
-    """
-
-    sequence: Tensor
-    place: Tensor
-    value: Tensor
-    allowed: Tensor | None
 
 
 class Grammar(Protocol):

@@ -21,7 +21,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.resources import files
 from math import gcd
+from pathlib import Path
+from typing import Any, Final, Self
 
 import torch
 from torch import Tensor, nn
@@ -29,26 +32,19 @@ from torch import Tensor, nn
 from euhedral.core.crystal import Crystal
 from euhedral.core.elements import SYMBOLS, atomic_number
 from euhedral.core.failure import Failure
-from euhedral.errors import InvalidCrystalError, InvalidRequestError
+from euhedral.errors import FileFormatError, InvalidCrystalError, InvalidRequestError
 from euhedral.geometry.wyckoff import WyckoffCrystal, to_crystal
 from euhedral.nn.causal_transformer import CausalTransformer, Memory
 from euhedral.representations.wyckoff_grammar import FormulaFill, WyckoffGrammar
-from euhedral.representations.wyckoff_sequences import (
-    N_LETTERS,
-    N_NUMBERS,
-    SITE_SLOTS,
-    Tokens,
-    WyckoffSequences,
-    allowed_letters,
-    allowed_numbers,
-    free_slots,
-    group_tables,
-)
-from euhedral.tasks.autoregression import Autoregressor, Target
+from euhedral.representations.wyckoff_sequences import N_LETTERS, N_NUMBERS, SITE_SLOTS, WyckoffSequences, group_tables
+from euhedral.representations.wyckoff_tokens import Tokens, multiplicity_of, pack
+from euhedral.tasks.autoregression import Autoregressor
 from euhedral.tasks.generation import Request, check_capable
 from euhedral.tasks.heads import Categorical, GaussianMixture, VonMisesMixture
+from euhedral.tasks.weights import Weights, load_weights
 
-_MOST_ELEMENTS = 8  # rows of the space group frequencies: crystals of that many elements or more share the last
+_SHIPPED: Final = "crystalformer-mp20"
+_MOST_ELEMENTS: Final = 8  # rows of the space group frequencies: crystals of that many elements or more share the last
 
 
 @dataclass(eq=False)
@@ -116,70 +112,9 @@ class WyckoffNetwork(nn.Module):
             return self.start(self.group(group))  # nothing follows
         index = value if slot in ("letter", "number") else torch.zeros_like(rows)
         x = self.embed(
-            slot, group=group, index=index, coordinate=value.float(), multiplicity=_multiplicity(group, index)
+            slot, group=group, index=index, coordinate=value.float(), multiplicity=multiplicity_of(group, index)
         )
         return self.transformer.step(x, rows=rows, memory=memory.memory)
-
-
-def _multiplicity(group: Tensor, letter: Tensor) -> Tensor:
-    table = group_tables().multiplicity
-    return table[group, letter.clamp(max=N_LETTERS - 1)].float()
-
-
-def pack(sequences: WyckoffSequences, *, n_max: int, elements: Tensor) -> tuple[Tokens, dict[str, Target]]:
-    """Lay out the tokens of B crystals without gaps, and say what each slot must give.
-
-    Args:
-        sequences: the crystals.
-        n_max: most sites, the end counted.
-        elements: (119,) elements that the grammar knows.
-    """
-    batch, sites = sequences.letters.shape
-    zero = torch.zeros(batch, 1, dtype=torch.int64)
-    group = sequences.group[:, None].expand(batch, sites + 1)
-    letters = torch.cat([sequences.letters, zero], 1)
-    numbers = torch.cat([sequences.numbers, zero], 1)
-    frac = torch.cat([sequences.frac, sequences.frac.new_zeros(batch, 1, 3)], 1)
-    real = letters > 0
-    first = (torch.arange(sites + 1) == 0).expand(batch, sites + 1)
-    ends = torch.arange(sites + 1) == sequences.n_sites[:, None]
-    present = torch.cat(
-        [(real | ends)[..., None], real[..., None], free_slots(group, letters, first=first) & real[..., None]], 2
-    )  # (B, S + 1, 5)
-    place = (present.flatten(1).cumsum(1) - 1).view_as(present)
-    length = present.flatten(1).sum(1)
-    row, site, kind = present.nonzero(as_tuple=True)
-    at = place[row, site, kind]
-    shape = (batch, int(length.max()))
-    tokens = Tokens(
-        kind=torch.full(shape, -1), index=torch.zeros(shape, dtype=torch.int64), coordinate=torch.zeros(shape),
-        multiplicity=torch.zeros(shape),
-    )  # fmt: skip
-    tokens.kind[row, at] = kind
-    tokens.index[row, at] = torch.where(kind == 0, letters[row, site], numbers[row, site])
-    tokens.coordinate[row, at] = frac[row, site, (kind - 2).clamp_min(0)]
-    tokens.multiplicity[row, at] = _multiplicity(group[row, site], letters[row, site])
-    targets = {}
-    for index, slot in enumerate(SITE_SLOTS):
-        row, site = present[:, :, index].nonzero(as_tuple=True)
-        letter, before = letters[row, site], (site - 1).clamp_min(0)
-        previous = letters[row, before] * (site > 0)
-        if slot == "letter":
-            value = letter
-            allowed = allowed_letters(sequences.group[row], previous=previous, full=site == n_max - 1)
-        elif slot == "number":
-            value = numbers[row, site]
-            allowed = allowed_numbers(
-                letter, previous_letter=previous, previous_number=numbers[row, before], elements=elements
-            )
-        else:
-            value, allowed = frac[row, site, index - 2], None
-        targets[slot] = Target(sequence=row, place=place[row, site, index], value=value, allowed=allowed)
-    targets["lattice"] = Target(
-        sequence=torch.arange(batch), place=length, value=sequences.lattice,
-        allowed=group_tables().lattice[sequences.group],
-    )  # fmt: skip
-    return tokens, targets
 
 
 class CrystalFormer(nn.Module):
@@ -212,6 +147,12 @@ class CrystalFormer(nn.Module):
         seed: int = 0,
     ) -> None:  # fmt: skip
         super().__init__()
+        self.config = {
+            "n_max": n_max, "layers": layers, "heads": heads, "key_size": key_size, "model_size": model_size,
+            "embed_size": embed_size, "h0_size": h0_size, "coordinate_components": coordinate_components,
+            "lattice_components": lattice_components, "frequencies": frequencies, "dropout": dropout,
+            "attention_dropout": attention_dropout, "widening": widening, "attempts": attempts, "seed": seed,
+        }  # fmt: skip
         rng = torch.Generator().manual_seed(seed)
         self.n_max, self.attempts = n_max, attempts
         coordinate = VonMisesMixture(components=coordinate_components)
@@ -237,6 +178,40 @@ class CrystalFormer(nn.Module):
         self.register_buffer("group_counts", torch.ones(_MOST_ELEMENTS + 1, 231))
         self.register_buffer("most_atoms", torch.tensor(20))
 
+    @classmethod
+    def load(cls, folder: str | Path | None = None) -> Self:
+        """Load weights; those shipped, trained on MP-20, when no folder is given.
+
+        Raises:
+            MissingDataError: the folder holds no weights.
+            FileFormatError: the weights are another system's.
+        """
+        return cls.from_weights(
+            load_weights(Path(str(files("euhedral.models"))) / "weights" / _SHIPPED if folder is None else folder)
+        )
+
+    @classmethod
+    def from_weights(cls, weights: Weights) -> Self:
+        """Build from weights in memory.
+
+        Raises:
+            FileFormatError: the weights are another system's.
+        """
+        if weights.system != "crystalformer":
+            raise FileFormatError(
+                f"expected weights of crystalformer, got those of {weights.system}; choose another folder"
+            )
+        model = cls(**weights.config)
+        try:
+            model.load_state_dict(dict(weights.tensors))
+        except RuntimeError as error:
+            raise FileFormatError(f"the weights do not fit crystalformer: {' '.join(str(error).split())}") from error
+        return model.eval()
+
+    def to_weights(self, *, card: Mapping[str, Any]) -> Weights:
+        """Take the weights out, with what they were trained on."""
+        return Weights(system="crystalformer", config=self.config, tensors=self.state_dict(), card=card)
+
     def observe(self, sequences: WyckoffSequences) -> None:
         """Learn which elements, groups and cell sizes occur; called once with the training set."""
         self.elements.zero_()
@@ -259,7 +234,7 @@ class CrystalFormer(nn.Module):
     def sample(
         self, request: Request, *, rng: torch.Generator, temperature: float = 1.0, top_p: float = 1.0, batch: int = 256,
     ) -> list[Crystal | Failure]:  # fmt: skip
-        """Generate crystals in primitive cells.
+        """Generate crystals in primitive cells; `props["space_group"]` is the group that each was written in.
 
         Args:
             request: what to generate.
@@ -304,7 +279,7 @@ class CrystalFormer(nn.Module):
 
 def _primitive(crystal: WyckoffCrystal) -> Crystal | Failure:
     try:
-        return to_crystal(crystal, primitive=True)
+        return to_crystal(crystal, primitive=True).replace(props={"space_group": float(crystal.space_group)})
     except InvalidCrystalError as error:
         return Failure(reason=str(error), stage="decode")
 
