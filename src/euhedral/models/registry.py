@@ -62,7 +62,62 @@ class Row:
         return getattr(import_module(module), attribute)
 
 
-ROWS: Final[tuple[Row, ...]] = ()
+ROWS: Final[tuple[Row, ...]] = (
+    Row(
+        name="chgnet",
+        wing="potential",
+        where="euhedral.models.potentials.chgnet:CHGNet",
+        title="CHGNet as a pretrained universal neural network potential for charge-informed atomistic modelling",
+        authors="Deng et al.",
+        year=2023,
+        doi="10.1038/s42256-023-00716-3",
+        representation="crystal graph and line graph",
+        model="graph neural network",
+        physics="invariance, smooth cutoff, magnetic moments",
+        predicts="energy, forces, stress, magnetic moments",
+        symmetry="E(3)",
+        tiny=MappingProxyType({"width": 8, "n_blocks": 3, "n_radial": 5, "n_angular": 5, "readout": (8,)}),
+        weights=("chgnet-0.3.0",),
+        status="parity",
+        evidence="tests/models/potentials/test_chgnet.py",
+        licence="modified BSD (Lawrence Berkeley National Laboratory)",
+    ),
+    Row(
+        name="cgcnn",
+        wing="property",
+        where="euhedral.models.property.cgcnn:CGCNN",
+        title="Crystal Graph Convolutional Neural Networks for an Accurate and Interpretable Prediction of Material Properties",
+        authors="Xie and Grossman",
+        year=2018,
+        doi="10.1103/PhysRevLett.120.145301",
+        representation="crystal graph",
+        model="graph neural network",
+        physics="invariance, periodicity",
+        predicts="formation energy, band gap",
+        symmetry="E(3)",
+        tiny=MappingProxyType({"atom_width": 8, "n_convolutions": 2, "hidden_width": 12}),
+        status="parity",
+        evidence="tests/models/property/test_cgcnn.py",
+        licence="CC BY 4.0 (trained on Materials Project data)",
+    ),
+    Row(
+        name="crystalformer",
+        wing="generation",
+        where="euhedral.models.generation.crystalformer:CrystalFormer",
+        title="Space Group Informed Transformer for Crystalline Materials Generation",
+        authors="Cao et al.",
+        year=2024,
+        doi="arXiv:2403.15734",
+        representation="Wyckoff positions, free coordinates, lattice parameters",
+        model="autoregressive transformer",
+        physics="space group symmetry",
+        predicts="structure",
+        symmetry="space group",
+        tiny=MappingProxyType(
+            {"layers": 1, "heads": 2, "key_size": 8, "model_size": 16, "embed_size": 8, "h0_size": 16, "dropout": 0.0}
+        ),
+    ),
+)
 
 
 def row(name: str) -> Row:
@@ -75,3 +130,20 @@ def row(name: str) -> Row:
         if candidate.name == name:
             return candidate
     raise unknown_name("system", name, (candidate.name for candidate in ROWS), where="euhedral systems")
+
+
+def load_trained(name: str, *, wing: Wing) -> Any:
+    """Load a system with the weights that it ships with.
+
+    Args:
+        name: of the system.
+        wing: the task that it must serve.
+
+    Raises:
+        UnknownNameError: no system of this wing has this name.
+    """
+    known = [candidate for candidate in ROWS if candidate.wing == wing]
+    for candidate in known:
+        if candidate.name == name:
+            return candidate.load().load()
+    raise unknown_name(f"{wing} system", name, (candidate.name for candidate in known), where="euhedral systems")

@@ -51,7 +51,8 @@ class Evaluation:
 class Potential(nn.Module, ABC):
     """A differentiable energy of a batch of crystals.
 
-    A system implements `graph`, `elements` and `energy`; forces and stress follow here, once for all.
+    A system implements `graph`, `elements` and `energy`; forces and stress follow here, once for all, from the derivative
+    of the energy by the vectors between neighbours.
     """
 
     #: which atoms interact
@@ -60,8 +61,14 @@ class Potential(nn.Module, ABC):
     elements: frozenset[int]
 
     @abstractmethod
-    def energy(self, batch: CrystalBatch, graph: Graph) -> Energy:
-        """Compute (B,) energies, eV, differentiable in `frac` and `cell`."""
+    def energy(self, batch: CrystalBatch, graph: Graph, *, vectors: Tensor) -> Energy:
+        """Compute (B,) energies, eV.
+
+        Args:
+            batch: the crystals; only what does not depend on geometry is read from them.
+            graph: their edges.
+            vectors: (E, 3) Angstrom, `graph.vectors(batch)`; the energy is differentiable in them.
+        """
 
     @final
     def evaluate(
@@ -79,30 +86,22 @@ class Potential(nn.Module, ABC):
             InvalidRequestError: a crystal holds an element that the potential does not know.
         """
         self._check_elements(batch)
-        if graph is None:
-            graph = self.graph.build(batch)
-        if not (forces or stress):
-            with torch.no_grad():
-                result = self.energy(batch, graph)
-            return Evaluation(energy=result.total, site=result.site)
+        with torch.no_grad():
+            if graph is None:
+                graph = self.graph.build(batch)
+            vectors = graph.vectors(batch)
+            if not (forces or stress):
+                result = self.energy(batch, graph, vectors=vectors)
+                return Evaluation(energy=result.total, site=result.site)
         with torch.enable_grad():
-            frac = batch.frac.detach().requires_grad_(forces)
-            strain = torch.zeros_like(batch.cell).requires_grad_(stress)
-            result = self.energy(batch.replace(frac=frac, cell=batch.cell.detach()).strained(strain), graph)
-            leaves = [leaf for leaf, wanted in ((frac, forces), (strain, stress)) if wanted]
-            gradients = list(torch.autograd.grad(result.total.sum(), leaves, allow_unused=True, materialize_grads=True))
-        cart_forces = None
-        if forces:
-            by_frac = gradients.pop(0)
-            cart_forces = -torch.linalg.solve(batch.cell[batch.crystal_idx], by_frac.unsqueeze(-1)).squeeze(-1)
-        cell_stress = None
-        if stress:
-            by_strain = gradients.pop(0)
-            cell_stress = 0.5 * (by_strain + by_strain.transpose(1, 2)) / batch.volume.detach()[:, None, None]
+            vectors.requires_grad_()
+            result = self.energy(batch, graph, vectors=vectors)
+            (pull,) = torch.autograd.grad(result.total.sum(), vectors, allow_unused=True, materialize_grads=True)
+        vectors = vectors.detach()
         return Evaluation(
             energy=result.total.detach(),
-            forces=cart_forces,
-            stress=cell_stress,
+            forces=_forces(batch, graph, pull) if forces else None,
+            stress=_stress(batch, graph, pull, vectors) if stress else None,
             site={name: value.detach() for name, value in result.site.items()},
         )
 
@@ -117,3 +116,16 @@ class Potential(nn.Module, ABC):
             raise InvalidRequestError(
                 f"crystal {name!r}: {type(self).__name__} was not trained on {symbols}; leave it out or use another potential"
             )
+
+
+def _forces(batch: CrystalBatch, graph: Graph, pull: Tensor) -> Tensor:
+    # a vector runs from the target to the source, so the source's force is minus its derivative
+    forces = torch.zeros_like(batch.frac)
+    return forces.index_add_(0, graph.target, pull).index_add_(0, graph.source, pull, alpha=-1.0)
+
+
+def _stress(batch: CrystalBatch, graph: Graph, pull: Tensor, vectors: Tensor) -> Tensor:
+    # under strain each vector v becomes v (1 + strain); antisymmetric parts are rotations and cost nothing
+    crystal = batch.crystal_idx[graph.target]
+    virial = torch.zeros_like(batch.cell).index_add_(0, crystal, vectors[:, :, None] * pull[:, None, :])
+    return 0.5 * (virial + virial.transpose(1, 2)) / batch.volume[:, None, None]

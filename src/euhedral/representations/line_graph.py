@@ -1,0 +1,72 @@
+"""Graphs of bonds: undirected bonds, and the angles between short ones that meet at an atom.
+
+Two directed edges, there and back, are one bond. Bonds that may form angles are numbered first, so that what is known of
+them is a slice; the edges that form angles are those of each atom's list that are shorter than `bond_cutoff`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from euhedral.core.batch import CrystalBatch
+from euhedral.representations.graphs import Graph, Radius
+from euhedral.representations.line_graph_kernels import angles_at_centres, reverse_edges
+
+
+@dataclass(frozen=True)
+class LineGraph:
+    """All neighbours within a radius, the bonds that they form, and the angles between bonds within a smaller radius.
+
+    The graph's `extra` holds int64 tensors, for E edges, U bonds (the first S of them short), D = 2 S short edges, A angles:
+
+    - "bond" (E,): the bond of each edge.
+    - "reverse" (E,): the same edge seen from the other end.
+    - "bond_edge" (U,): one edge of each bond, rising among the short and among the long.
+    - "short_edge" (D,): the edges that form angles, those of one centre together.
+    - "angle_first", "angle_second" (A,): positions in `short_edge`; every ordered pair at one centre, sorted.
+    - "angle_swap" (A,): the angle with first and second exchanged.
+
+    Args:
+        cutoff: Angstrom; which atoms are neighbours.
+        bond_cutoff: Angstrom; which bonds form angles.
+    """
+
+    cutoff: float
+    bond_cutoff: float
+
+    def build(self, batch: CrystalBatch) -> Graph:
+        """Find the edges, bonds and angles of a batch."""
+        graph = Radius(cutoff=self.cutoff).build(batch)
+        with torch.no_grad():
+            length = graph.vectors(batch).norm(dim=1)
+        extra = _bonds_and_angles(
+            graph.source.cpu().numpy(),
+            graph.target.cpu().numpy(),
+            graph.image.cpu().numpy(),
+            length.cpu().numpy() < self.bond_cutoff,
+            int(batch.n_atoms.sum()),
+        )
+        names = ("bond", "reverse", "bond_edge", "short_edge", "angle_first", "angle_second", "angle_swap")
+        tensors = {name: torch.from_numpy(array).to(batch.device) for name, array in zip(names, extra, strict=True)}
+        return Graph(source=graph.source, target=graph.target, image=graph.image, extra={**graph.extra, **tensors})
+
+
+def _bonds_and_angles(
+    source: NDArray[np.int64], target: NDArray[np.int64], image: NDArray[np.int64], near: NDArray[np.bool_], n_atoms: int,
+) -> tuple[NDArray[np.int64], ...]:  # fmt: skip
+    start = np.searchsorted(target, np.arange(n_atoms + 1))
+    reverse = reverse_edges(source, target, image, start)
+    near = near & near[reverse]  # rounding may put the two directions of one bond on both sides of the cutoff
+    edges = np.arange(source.size)
+    forward = edges < reverse
+    bond_edge = np.concatenate([edges[forward & near], edges[forward & ~near]])
+    bond = np.empty(source.size, dtype=np.int64)
+    bond[bond_edge] = np.arange(bond_edge.size)
+    bond[reverse[bond_edge]] = np.arange(bond_edge.size)
+    short_edge = edges[near]
+    counts = np.bincount(target[short_edge], minlength=n_atoms)
+    return bond, reverse, bond_edge, short_edge, *angles_at_centres(counts)
