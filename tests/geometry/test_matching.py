@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.optimize import linear_sum_assignment
+
+from euhedral.core.crystal import Crystal
+from euhedral.geometry.cells import supercell, with_cell
+from euhedral.geometry.matching import Matcher
+from euhedral.geometry.matching_kernels import assignment
+
+MATCHER = Matcher()
+
+
+def shaken(crystal, *, by, rng):
+    return crystal.replace(frac=crystal.frac + rng.normal(0, by, crystal.frac.shape) @ np.linalg.inv(crystal.cell))
+
+
+@pytest.fixture(scope="module")
+def ordinary(crystals):
+    return [crystals[name] for name in ("triclinic", "fcc", "heusler", "hexagonal", "one_atom", "vacuum")]
+
+
+def test_a_crystal_matches_itself_however_it_is_described(ordinary):
+    rng = np.random.default_rng(0)
+    for crystal in ordinary:
+        rotation = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+        order = rng.permutation(len(crystal))
+        turned = Crystal(
+            cell=crystal.cell @ rotation, frac=crystal.frac[order] + [0.3, 0.1, 0.7], numbers=crystal.numbers[order]
+        )
+        skewed = with_cell(turned, matrix=[[1, 2, 0], [0, 1, 0], [1, 0, 1]])
+        for other in (turned, skewed, supercell(turned, matrix=[2, 1, 1])):
+            assert MATCHER.displacement(crystal, other) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_volume_does_not_matter_and_shape_does(crystals):
+    heusler = crystals["heusler"]
+    assert MATCHER.matches(heusler, heusler.replace(cell=heusler.cell * 1.3))
+    stretched = heusler.replace(cell=heusler.cell @ np.diag([1.0, 1.0, 1.8]))
+    assert not MATCHER.matches(heusler, stretched)
+
+
+def test_exchanged_elements_are_another_crystal(crystals):
+    heusler = crystals["heusler"]
+    inverse = heusler.replace(numbers=[29, 13, 25, 29])
+    assert not MATCHER.matches(heusler, inverse)
+    assert not MATCHER.matches(heusler, heusler.replace(numbers=[25, 13, 28, 28]))
+
+
+def test_displacements_are_those_of_pymatgen(crystals):
+    from pymatgen.analysis.structure_matcher import StructureMatcher
+    from pymatgen.core import Structure
+
+    rng = np.random.default_rng(1)
+    oracle = StructureMatcher()
+    for name in ("triclinic", "heusler", "hexagonal"):
+        for by in (0.05, 0.2, 0.6):
+            first, second = crystals[name], shaken(crystals[name], by=by, rng=rng)
+            a, b = (Structure(c.cell, c.numbers.tolist(), c.frac) for c in (first, second))
+            assert MATCHER.matches(first, second) == oracle.fit(a, b)
+            expected = oracle.get_rms_dist(a, b)
+            ours = MATCHER.displacement(first, second)
+            if expected is not None and ours is not None:
+                assert ours <= expected[0] + 1e-3
+
+
+def test_groups_are_led_by_their_first(crystals):
+    rng = np.random.default_rng(2)
+    hexagonal, heusler = crystals["hexagonal"], crystals["heusler"]
+    listed = [
+        hexagonal,
+        heusler,
+        shaken(hexagonal, by=0.02, rng=rng),
+        crystals["fcc"],
+        shaken(heusler, by=0.02, rng=rng),
+    ]
+    assert MATCHER.groups(listed) == [[0, 2], [1, 4], [3]]
+
+
+def test_the_assignment_is_the_cheapest():
+    rng = np.random.default_rng(3)
+    for n in (1, 2, 5, 12):
+        cost = rng.random((n, n))
+        rows, columns = linear_sum_assignment(cost)
+        assert cost[np.arange(n), assignment(cost)].sum() == pytest.approx(cost[rows, columns].sum())
