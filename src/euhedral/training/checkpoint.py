@@ -1,0 +1,104 @@
+"""The state of a training run in one safetensors file, so that a killed run goes on as if it had not been killed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from euhedral.core.writing import write_atomically
+from euhedral.errors import FileFormatError, RunFolderError
+
+
+@dataclass(frozen=True, eq=False)
+class Progress:
+    """Where a run stands after an epoch.
+
+    Args:
+        run: a description of the run; a checkpoint of another run is refused.
+        history: one record an epoch.
+        best: the best weights so far and the epoch they are from; None when every epoch's weights are taken.
+    """
+
+    run: str
+    history: tuple[Mapping[str, Any], ...] = ()
+    best: tuple[int, Mapping[str, Tensor]] | None = None
+
+
+def save_checkpoint(
+    path: Path, *, model: nn.Module, optimizer: torch.optim.Optimizer, rng: torch.Generator, progress: Progress,
+) -> None:  # fmt: skip
+    """Write model, optimizer, random state and history; the file appears whole or not at all.
+
+    Raises:
+        RunFolderError: the file cannot be written.
+    """
+    from safetensors.torch import save
+
+    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
+    state = optimizer.state_dict()
+    plain: dict[str, Any] = {}
+    for index, entry in state["state"].items():
+        for name, value in entry.items():
+            if isinstance(value, Tensor):
+                tensors[f"optimizer.{index}.{name}"] = value
+            else:
+                plain[f"{index}.{name}"] = value
+    tensors["rng"] = rng.get_state()
+    if progress.best is not None:
+        tensors |= {f"best.{name}": value for name, value in progress.best[1].items()}
+    head = {
+        "run": progress.run,
+        "history": [dict(record) for record in progress.history],
+        "best_epoch": progress.best[0] if progress.best else None,
+        "optimizer": plain,
+    }
+    stored = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+    write_atomically(path, content=save(stored, metadata={"progress": json.dumps(head)}))
+
+
+def load_checkpoint(
+    path: Path, *, model: nn.Module, optimizer: torch.optim.Optimizer, rng: torch.Generator, run: str,
+) -> Progress:  # fmt: skip
+    """Put model, optimizer and random state back to where the checkpoint was written.
+
+    Raises:
+        FileFormatError: the file is not a checkpoint.
+        RunFolderError: it belongs to a run with other settings, data or model.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            head = json.loads((file.metadata() or {})["progress"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a mapping
+    except (SafetensorError, OSError, KeyError, json.JSONDecodeError) as error:
+        raise FileFormatError(f"{path} is not a training checkpoint ({error}); delete it to start again") from error
+    if head["run"] != run:
+        raise RunFolderError(
+            f"{path} belongs to another run ({head['run']}), this one is {run}; choose another file or delete it"
+        )
+    model.load_state_dict(_under(tensors, "model."))
+    optimizer.load_state_dict({"state": _optimizer_state(tensors, head["optimizer"]), "param_groups": optimizer.state_dict()["param_groups"]})  # fmt: skip
+    rng.set_state(tensors["rng"])
+    best = None
+    if head["best_epoch"] is not None:
+        best = (int(head["best_epoch"]), _under(tensors, "best."))
+    return Progress(run=run, history=tuple(head["history"]), best=best)
+
+
+def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _optimizer_state(tensors: Mapping[str, Tensor], plain: Mapping[str, Any]) -> dict[int, dict[str, Any]]:
+    state: dict[int, dict[str, Any]] = {}
+    for name, value in [*_under(tensors, "optimizer.").items(), *plain.items()]:
+        index, _, leaf = name.partition(".")
+        state.setdefault(int(index), {})[leaf] = value
+    return state

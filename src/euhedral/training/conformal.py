@@ -1,0 +1,87 @@
+"""Split conformal prediction: intervals that hold the truth as often as they say, whatever the network.
+
+Source: Lei et al. 2018, doi:10.1080/01621459.2017.1307116, sections 2.2 and 5.2 (locally weighted); Vovk et al. 2005.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from euhedral.errors import InvalidRequestError
+
+
+@dataclass(frozen=True, eq=False)
+class Conformal:
+    """Calibrated half-widths for one target.
+
+    If calibration and new crystals are exchangeable, the interval prediction +- half_width holds the truth with a probability
+    between `coverage` and coverage + 1 / (n + 1), n being the number of calibration crystals.
+
+    Args:
+        scores: (n,) rising; errors of the calibration crystals, each divided by its difficulty.
+        floor: added to an ensemble's spread to give the difficulty, in the target's unit, so that members who agree by
+            chance do not claim certainty.
+    """
+
+    scores: NDArray[np.float64]
+    floor: float
+
+    @classmethod
+    def calibrate(
+        cls, *, predicted: NDArray[np.float64], spread: NDArray[np.float64], truth: NDArray[np.float64], floor: float,
+    ) -> Conformal:  # fmt: skip
+        """Take scores from crystals that the network was not trained on.
+
+        Args:
+            predicted: (n,) means.
+            spread: (n,) standard deviations over the members.
+            truth: (n,) labels; NaN where one is not known.
+            floor: in the target's unit.
+
+        Raises:
+            InvalidRequestError: no label is known, or the floor is not positive.
+        """
+        if not floor > 0.0:
+            raise InvalidRequestError(f"the floor of the difficulty must be positive, got {floor}")
+        known = ~np.isnan(truth)
+        if not known.any():
+            raise InvalidRequestError("calibration needs at least one crystal with a known label, got none")
+        scores = np.abs(truth[known] - predicted[known]) / (spread[known] + floor)
+        return cls(scores=np.sort(scores.astype(np.float64)), floor=floor)
+
+    def half_width(self, spread: NDArray[np.float64], *, coverage: float) -> NDArray[np.float64]:
+        """(B,) half-widths of the intervals, in the target's unit; infinite when too few scores were taken for the coverage.
+
+        Args:
+            spread: (B,) standard deviations over the members.
+            coverage: share of truths that the intervals shall hold, between 0 and 1.
+
+        Raises:
+            InvalidRequestError: the coverage is not between 0 and 1.
+        """
+        return self.quantile(coverage) * (spread + self.floor)
+
+    def quantile(self, coverage: float) -> float:
+        """The ceil((n + 1) coverage)-th smallest score.
+
+        Raises:
+            InvalidRequestError: the coverage is not between 0 and 1.
+        """
+        if not 0.0 < coverage < 1.0:
+            raise InvalidRequestError(f"coverage must lie between 0 and 1, got {coverage}")
+        rank = math.ceil((len(self.scores) + 1) * coverage - 1e-9)  # 0.9 * 10 is 9.000000000000002 for some
+        return float(self.scores[rank - 1]) if rank <= len(self.scores) else math.inf
+
+
+def coverage_of(
+    *, truth: NDArray[np.float64], lower: NDArray[np.float64], upper: NDArray[np.float64],
+) -> float:  # fmt: skip
+    """Share of the known truths that lie in their intervals; NaN when none is known."""
+    known = ~np.isnan(truth)
+    if not known.any():
+        return math.nan
+    return float(np.mean((truth[known] >= lower[known]) & (truth[known] <= upper[known])))

@@ -1,0 +1,74 @@
+"""Deep ensembles: several networks that differ in their random start; their spread says where they guess.
+
+Source: Lakshminarayanan et al. 2017, arXiv:1612.01474.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from euhedral.core.batch import CrystalBatch
+from euhedral.errors import InvalidRequestError
+from euhedral.representations.graphs import Graph, GraphSpec
+
+
+@dataclass(frozen=True, eq=False)
+class Opinion:
+    """What the members of an ensemble say of B crystals.
+
+    Args:
+        mean: {target: (B,)} in the target's unit.
+        spread: {target: (B,)} standard deviation over the members, in the target's unit.
+        latent: (K, B, D) each member's last layer; empty when the system has none.
+    """
+
+    mean: Mapping[str, Tensor]
+    spread: Mapping[str, Tensor]
+    latent: Tensor
+
+
+class Ensemble(nn.Module):
+    """K networks of one system; itself a property model that predicts their mean.
+
+    Args:
+        members: at least one; they share graph, targets and scale.
+        bounds: lowest and highest possible value of a target that has such; the mean is cut there.
+
+    Raises:
+        InvalidRequestError: there is no member, or the members predict different targets.
+    """
+
+    def __init__(
+        self, members: Sequence[nn.Module], *, bounds: Mapping[str, tuple[float, float]] | None = None
+    ) -> None:
+        super().__init__()
+        if not members or len({tuple(member.targets) for member in members}) != 1:  # type: ignore[arg-type]
+            raise InvalidRequestError(f"an ensemble needs members with the same targets, got {len(members)} members")
+        self.members = nn.ModuleList(members)
+        self.bounds = dict(bounds or {})
+        self.targets: tuple[str, ...] = tuple(members[0].targets)  # type: ignore[arg-type]
+        self.graph: GraphSpec = members[0].graph  # type: ignore[assignment]
+        self.scale: Literal["intensive", "extensive"] = members[0].scale  # type: ignore[assignment]
+
+    def forward(self, batch: CrystalBatch, graph: Graph) -> dict[str, Tensor]:
+        """Predict the members' mean, {target: (B,)}."""
+        return dict(self.opinion(batch, graph).mean)
+
+    def opinion(self, batch: CrystalBatch, graph: Graph) -> Opinion:
+        """Ask every member."""
+        values, latent = [], []
+        for member in self.members:
+            hidden = member.latent(batch, graph)  # type: ignore[operator]
+            values.append(member.from_latent(hidden))  # type: ignore[operator]
+            latent.append(hidden)
+        mean, spread = {}, {}
+        for name in self.targets:
+            stacked = torch.stack([value[name] for value in values])
+            mean[name] = stacked.mean(0).clamp(*self.bounds.get(name, (None, None)))
+            spread[name] = stacked.std(0, correction=1) if len(values) > 1 else torch.zeros_like(stacked[0])
+        return Opinion(mean=mean, spread=spread, latent=torch.stack(latent))

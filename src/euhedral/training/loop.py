@@ -1,0 +1,277 @@
+"""The one training loop.
+
+An epoch begins by drawing one seed from the run's generator; the order of the crystals and whatever the network draws
+itself follow from that seed. A run that was killed goes on from its last whole epoch and gives, bit for bit on one machine,
+the weights that it would have given.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Protocol, cast, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from euhedral.errors import DivergedError, InvalidRequestError
+from euhedral.nn.scaling import TargetScaling
+from euhedral.tasks.property import PropertyModel
+from euhedral.training.checkpoint import Progress, load_checkpoint, save_checkpoint
+from euhedral.training.graph_set import GraphSet
+from euhedral.training.settings import TrainingSettings
+
+_LOG = logging.getLogger(__name__)
+
+
+@runtime_checkable
+class TrainableModel(PropertyModel, Protocol):
+    """A property model whose last step brings its numbers to the targets' units."""
+
+    scaling: TargetScaling
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one epoch did.
+
+    Args:
+        epoch: counted from 1.
+        loss: mean training loss.
+        validation: mean absolute error of each target in its unit; empty without a validation set.
+        learning_rate: at the end of the epoch.
+        seconds: it took, validation included.
+    """
+
+    epoch: int
+    loss: float
+    validation: Mapping[str, float]
+    learning_rate: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A finished run.
+
+    Args:
+        history: one record an epoch.
+        epoch: the epoch whose weights the model now has.
+    """
+
+    history: tuple[Epoch, ...]
+    epoch: int
+
+
+def fit(
+    model: nn.Module, *, train: GraphSet, validation: GraphSet | None = None, settings: TrainingSettings,
+    rng: torch.Generator, checkpoint: str | Path | None = None, on_epoch: Callable[[Epoch], None] | None = None,
+    checkpoint_every: int = 1,
+) -> Fit:  # fmt: skip
+    """Train a property model in place; leaves it in evaluation mode.
+
+    Args:
+        model: a `TrainableModel`, on the device and in the dtype to train in. Its target scaling is set from the labels.
+        train: crystals with labels, on the same device; NaN labels take no part.
+        validation: crystals whose error is reported after each epoch, and decides on stopping when `patience` is set.
+        settings: how to train.
+        rng: decides on everything random; seed it.
+        checkpoint: file to keep the run's state in; a run that finds its own state there goes on from it.
+        on_epoch: called after each epoch, for progress.
+        checkpoint_every: epochs between two writings of the checkpoint.
+
+    Raises:
+        InvalidRequestError: the model cannot be trained so, or patience is set without a validation set.
+        DivergedError: a loss is not finite; the message names the batch.
+        RunFolderError: the checkpoint belongs to another run or cannot be written.
+    """
+    if not isinstance(model, TrainableModel):
+        raise InvalidRequestError(f"{type(model).__name__} cannot be trained here: it has no target scaling")
+    if settings.patience is not None and validation is None:
+        raise InvalidRequestError("patience needs a validation set; give one or set patience to None")
+    names = model.targets
+    labels = train.labels(names)
+    model.scaling.fit(labels)
+    module = cast("nn.Module", model)
+    optimizer = settings.optimizer.make(module.parameters())
+    run = _describe(module, train=train, labels=labels, settings=settings)
+    path = Path(checkpoint) if checkpoint is not None else None
+    progress = Progress(run=run)
+    if path is not None and path.exists():
+        progress = load_checkpoint(path, model=module, optimizer=optimizer, rng=rng, run=run)
+        _LOG.info("going on after epoch %d of %s", len(progress.history), path)
+    history = [Epoch(**record) for record in progress.history]  # type: ignore[arg-type]
+    best = progress.best
+
+    while len(history) < settings.epochs and not _should_stop(history, patience=settings.patience):
+        began = time.perf_counter()
+        loss = _epoch(model, train=train, settings=settings, optimizer=optimizer, rng=rng, epoch=len(history))
+        number = len(history) + 1
+        due = validation is not None and (number % settings.validate_every == 0 or number == settings.epochs)
+        errors = (
+            mean_absolute_errors(model, cast("GraphSet", validation), batch_size=settings.batch_size) if due else {}
+        )
+        rate = float(optimizer.param_groups[0]["lr"])
+        history.append(Epoch(number, loss, errors, rate, time.perf_counter() - began))
+        if settings.patience is not None and errors and _best_epoch(history) == number:
+            best = (number, {name: value.detach().clone() for name, value in module.state_dict().items()})
+        if path is not None and (len(history) % checkpoint_every == 0 or len(history) == settings.epochs):
+            progress = Progress(run=run, history=tuple(asdict(record) for record in history), best=best)
+            save_checkpoint(path, model=module, optimizer=optimizer, rng=rng, progress=progress)
+        _LOG.info("epoch %d: loss %.4f, validation %s", len(history), loss, errors)
+        if on_epoch is not None:
+            on_epoch(history[-1])
+    if best is not None:
+        module.load_state_dict(best[1])
+    settle_normalisation(module, train, batch_size=settings.batch_size)
+    module.eval()
+    return Fit(history=tuple(history), epoch=best[0] if best else len(history))
+
+
+@torch.no_grad()
+def settle_normalisation(model: nn.Module, data: GraphSet, *, batch_size: int) -> None:
+    """Replace the running statistics of batch normalisation by averages over a whole set, with the weights as they are.
+
+    The running ones remember some ten batches, and heavy-tailed sums of messages make them jump from batch to batch.
+
+    Args:
+        model: changed in place; one without batch normalisation is left as it is.
+        data: the training set.
+        batch_size: as in training.
+
+    Source: Wu and Johnson 2021, arXiv:2105.07576, section 3 ("precise batch normalisation").
+    """
+    layers = [layer for layer in model.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]  # noqa: SLF001
+    if not layers:
+        return
+    momenta = [layer.momentum for layer in layers]
+    for layer in layers:
+        layer.reset_running_stats()
+        layer.momentum = None
+    training = model.training
+    model.train()
+    order = torch.randperm(len(data), generator=torch.Generator().manual_seed(0)).to(data.batch.device)
+    with torch.compiler.set_stance("force_eager"):  # a second mode, used once, is not worth compiling
+        for batch in data.batches(order, size=batch_size):
+            model(*batch)
+    model.train(training)
+    for layer, momentum in zip(layers, momenta, strict=True):
+        layer.momentum = momentum
+
+
+@torch.no_grad()
+def predict(model: PropertyModel, data: GraphSet, *, batch_size: int = 256) -> dict[str, Tensor]:
+    """Predict {target: (B,)} for a whole set, in evaluation mode and in the targets' units.
+
+    Args:
+        model: a property model; its training mode is put back afterwards.
+        data: crystals on the model's device.
+        batch_size: crystals at a time.
+    """
+    module = cast("nn.Module", model)
+    training = module.training
+    module.eval()
+    order = torch.arange(len(data), device=data.batch.device)
+    with torch.compiler.set_stance("force_eager"):  # compiled layers are compiled for training only
+        parts = [model(*batch) for batch in data.batches(order, size=batch_size)]
+    module.train(training)
+    return {name: torch.cat([part[name] for part in parts]) for name in model.targets}
+
+
+def mean_absolute_errors(model: PropertyModel, data: GraphSet, *, batch_size: int = 256) -> dict[str, float]:
+    """Mean absolute error of each target in its unit, over the crystals whose label is known; NaN where none is."""
+    predicted = predict(model, data, batch_size=batch_size)
+    labels = data.labels(model.targets)
+    return {
+        name: (predicted[name] - labels[:, i]).abs().nanmean().item() for i, name in enumerate(model.targets)
+    }  # fmt: skip
+
+
+def masked_loss(
+    predicted: Mapping[str, Tensor], labels: Tensor, *, names: Sequence[str], scale: Tensor, settings: TrainingSettings,
+) -> Tensor:  # fmt: skip
+    """Mean penalty over the known labels of each target, averaged over the targets that have any.
+
+    Args:
+        predicted: {target: (B,)} in the targets' units.
+        labels: (B, T); NaN where not known.
+        names: the T targets.
+        scale: (T,) unit of each target's error.
+        settings: holds the loss.
+    """
+    error = (torch.stack([predicted[name] for name in names], dim=1) - labels) / scale
+    known = ~torch.isnan(labels)  # not of the error: a NaN that the network made must not hide
+    penalty = torch.where(known, settings.loss(torch.where(known, error, torch.zeros_like(error))), 0.0)
+    count = known.sum(0)
+    return (penalty.sum(0) / count.clamp(min=1)).sum() / (count > 0).sum().clamp(min=1)
+
+
+def _epoch(
+    model: TrainableModel, *, train: GraphSet, settings: TrainingSettings, optimizer: torch.optim.Optimizer,
+    rng: torch.Generator, epoch: int,
+) -> float:  # fmt: skip
+    module = cast("nn.Module", model)
+    module.train()
+    device = train.batch.device
+    seed = int(torch.randint(2**62, (), generator=rng))
+    shuffled = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed)).to(device)
+    n_batches = math.ceil(len(train) / settings.batch_size)
+    total = torch.zeros((), device=device)
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        for index, (batch, graph) in enumerate(train.batches(shuffled, size=settings.batch_size)):
+            factor = settings.schedule((epoch + (index + 1) / n_batches) / settings.epochs)
+            for group in optimizer.param_groups:
+                group["lr"] = settings.optimizer.learning_rate * factor
+            optimizer.zero_grad(set_to_none=True)
+            labels = torch.stack([batch.targets[name] for name in model.targets], dim=1)
+            loss = masked_loss(
+                model(batch, graph), labels, names=model.targets, scale=model.scaling.std, settings=settings
+            )
+            if not torch.isfinite(loss):
+                raise DivergedError(
+                    f"epoch {epoch + 1}, batch {index + 1} of {n_batches} ({_name(batch.ids)}): the loss is {loss.item()}; "
+                    "lower the learning rate or look at these crystals"
+                )
+            loss.backward()
+            if settings.clip is not None:
+                nn.utils.clip_grad_norm_(module.parameters(), settings.clip)
+            optimizer.step()
+            total += loss.detach()
+    return total.item() / n_batches
+
+
+def _best_epoch(history: Sequence[Epoch]) -> int:
+    """The epoch with the least validation error, each target's in units of its first one, so that units do not matter."""
+    looked = [record for record in history if record.validation]
+    first = looked[0].validation
+
+    def score(record: Epoch) -> float:
+        return sum(error / max(first[name], 1e-12) for name, error in record.validation.items())
+
+    return min(looked, key=score).epoch
+
+
+def _should_stop(history: Sequence[Epoch], *, patience: int | None) -> bool:
+    if patience is None or not any(record.validation for record in history):
+        return False
+    return len(history) - _best_epoch(history) >= patience
+
+
+def _describe(model: nn.Module, *, train: GraphSet, labels: Tensor, settings: TrainingSettings) -> str:
+    """One line that differs when model, data or settings differ."""
+    digest = hashlib.sha256()
+    for value in (train.batch.numbers, train.graph.source, labels.nan_to_num(-1e9)):
+        digest.update(value.cpu().numpy().tobytes())
+    shapes = sum(parameter.numel() for parameter in model.parameters())
+    return f"{type(model).__name__} of {shapes} parameters, data {digest.hexdigest()[:12]}, {settings}"
+
+
+def _name(ids: Sequence[str]) -> str:
+    shown = ", ".join(ids[:4])
+    return f"{shown} and {len(ids) - 4} more" if len(ids) > 4 else shown or "unnamed"

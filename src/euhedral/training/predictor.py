@@ -1,0 +1,215 @@
+"""From crystals to calibrated predictions: an ensemble, its intervals, and its warning when a crystal is unlike its training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from euhedral.core.crystal import Crystal
+from euhedral.core.failure import Failure
+from euhedral.errors import FileFormatError, InvalidRequestError, MissingDataError, unknown_name
+from euhedral.models.registry import ROWS, row
+from euhedral.tasks.property import Prediction
+from euhedral.tasks.weights import Weights, load_weights, save_weights
+from euhedral.training.conformal import Conformal
+from euhedral.training.ensemble import Ensemble
+from euhedral.training.graph_set import GraphSet
+from euhedral.training.novelty import Novelty
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What an ensemble says of B crystals, before calibration.
+
+    Args:
+        mean: {target: (B,)} in the target's unit.
+        spread: {target: (B,)} standard deviation over the members.
+        latent: (B, D) the first member's last layer.
+    """
+
+    mean: Mapping[str, Tensor]
+    spread: Mapping[str, Tensor]
+    latent: Tensor
+
+
+@torch.no_grad()
+def ask(ensemble: Ensemble, data: GraphSet, *, batch_size: int = 256) -> Answer:
+    """Run an ensemble over a whole set, in evaluation mode.
+
+    Args:
+        ensemble: the networks.
+        data: crystals on the networks' device.
+        batch_size: crystals at a time.
+    """
+    ensemble.eval()
+    order = torch.arange(len(data), device=data.batch.device)
+    opinions = [ensemble.opinion(*batch) for batch in data.batches(order, size=batch_size)]
+    return Answer(
+        mean={name: torch.cat([opinion.mean[name] for opinion in opinions]).cpu() for name in ensemble.targets},
+        spread={name: torch.cat([opinion.spread[name] for opinion in opinions]).cpu() for name in ensemble.targets},
+        latent=torch.cat([opinion.latent[0] for opinion in opinions]).cpu(),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Predictor:
+    """A trained, calibrated ensemble.
+
+    Args:
+        system: the registry's name of the networks.
+        config: the networks' constructor arguments.
+        ensemble: the networks.
+        conformal: half-widths by target.
+        novelty: distance to the training data.
+        card: what it was trained on and how well it does.
+    """
+
+    system: str
+    config: Mapping[str, Any]
+    ensemble: Ensemble
+    conformal: Mapping[str, Conformal]
+    novelty: Novelty
+    card: Mapping[str, Any]
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Names of what it predicts."""
+        return self.ensemble.targets
+
+    def predict(
+        self, crystals: Sequence[Crystal], *, coverage: float = 0.9, batch_size: int = 256,
+    ) -> dict[str, Prediction]:  # fmt: skip
+        """Predict every target of every crystal.
+
+        Args:
+            crystals: at least one; results keep their order.
+            coverage: share of truths that the intervals shall hold, on crystals like those of the calibration.
+            batch_size: crystals at a time.
+
+        Raises:
+            InvalidRequestError: a crystal holds an element that the networks cannot represent (`refusals` finds them first).
+        """
+        refused = [failure for failure in self.refusals(crystals) if failure is not None]
+        if refused:
+            raise InvalidRequestError(str(refused[0]))
+        data = GraphSet.from_crystals(crystals, spec=self.ensemble.graph, merge_equal=True)
+        answer = ask(self.ensemble, data, batch_size=batch_size)
+        numbers = torch.as_tensor(np.concatenate([crystal.numbers for crystal in crystals]))
+        owner = torch.repeat_interleave(torch.tensor([len(crystal) for crystal in crystals]))
+        novelty = self.novelty.of(answer.latent, numbers=numbers, crystal_idx=owner).double().numpy()
+        predictions = {}
+        for name in self.targets:
+            value = answer.mean[name].double().numpy()
+            spread = answer.spread[name].double().numpy()
+            half = self.conformal[name].half_width(spread, coverage=coverage)
+            low, high = self.ensemble.bounds.get(name, (-np.inf, np.inf))
+            predictions[name] = Prediction(
+                target=name, value=value, lower=np.maximum(value - half, low), upper=np.minimum(value + half, high),
+                coverage=coverage, novelty=novelty,
+            )  # fmt: skip
+        return predictions
+
+    def refusals(self, crystals: Sequence[Crystal]) -> list[Failure | None]:
+        """For each crystal, why it cannot be predicted, or None when it can."""
+        from euhedral.core.elements import SYMBOLS
+
+        table = getattr(self.ensemble.members[0], "elements", None)
+        known = table.shape[0] - 1 if isinstance(table, Tensor) else 118
+        return [
+            Failure(
+                reason=f"{self.system} knows the elements H to {SYMBOLS[known]}, got {SYMBOLS[int(crystal.numbers.max())]}",
+                id=crystal.id, stage="predict",
+            )
+            if int(crystal.numbers.max()) > known
+            else None
+            for crystal in crystals
+        ]  # fmt: skip
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the predictor as a folder of weights.
+
+        Raises:
+            RunFolderError: the folder cannot be written.
+        """
+        tensors: dict[str, Tensor] = {}
+        for index, member in enumerate(self.ensemble.members):
+            tensors |= {f"members.{index}.{name}": value for name, value in member.state_dict().items()}
+        for name, conformal in self.conformal.items():
+            tensors[f"conformal.{name}.scores"] = torch.from_numpy(conformal.scores).float()
+            tensors[f"conformal.{name}.floor"] = torch.tensor(conformal.floor, dtype=torch.float64)
+        for name, (low, high) in self.ensemble.bounds.items():
+            tensors[f"bounds.{name}"] = torch.tensor([low, high], dtype=torch.float64)
+        novelty = self.novelty
+        tensors |= {
+            "novelty.centre": novelty.centre, "novelty.axes": novelty.axes, "novelty.elements": novelty.elements,
+            "novelty.references": novelty.references.half(), "novelty.unit": torch.tensor(novelty.unit, dtype=torch.float64),
+        }  # fmt: skip
+        weights = Weights(system=self.system, config=self.config, tensors=tensors, card=self.card)
+        return save_weights(folder, weights=weights)
+
+    @classmethod
+    def load(cls, name: str | Path) -> Predictor:
+        """Read a shipped predictor by name, or any from its folder.
+
+        Raises:
+            UnknownNameError: it is neither a folder nor the name of a shipped one.
+            MissingDataError: the folder holds no weights.
+            FileFormatError: the weights are not those of a calibrated ensemble.
+        """
+        folder = _folder(name)
+        weights = load_weights(folder)
+        tensors = weights.tensors
+        model = row(weights.system).load()
+        count = len({key.split(".")[1] for key in tensors if key.startswith("members.")})
+        try:
+            members: list[nn.Module] = []
+            for index in range(count):
+                member = cast("nn.Module", model(**weights.config))
+                member.load_state_dict(_under(tensors, f"members.{index}."))
+                members.append(member.eval().requires_grad_(requires_grad=False))
+            bounds = {key.removeprefix("bounds."): (float(v[0]), float(v[1])) for key, v in tensors.items() if key.startswith("bounds.")}  # fmt: skip
+            ensemble = Ensemble(members, bounds=bounds).eval()
+            conformal = {
+                target: Conformal(
+                    scores=tensors[f"conformal.{target}.scores"].double().numpy(),
+                    floor=float(tensors[f"conformal.{target}.floor"]),
+                )
+                for target in ensemble.targets
+            }
+            stored = _under(tensors, "novelty.")
+            novelty = Novelty(
+                centre=stored["centre"], axes=stored["axes"], references=stored["references"].float(),
+                unit=float(stored["unit"]), elements=stored["elements"],
+            )  # fmt: skip
+        except (KeyError, RuntimeError, TypeError, InvalidRequestError) as error:
+            raise FileFormatError(
+                f"{folder} does not hold a calibrated ensemble of {weights.system}: {error}"
+            ) from error
+        return cls(
+            system=weights.system, config=weights.config, ensemble=ensemble, conformal=conformal, novelty=novelty,
+            card=weights.card,
+        )  # fmt: skip
+
+
+def _folder(name: str | Path) -> Path:
+    path = Path(name)
+    if path.is_dir():
+        return path
+    shipped = Path(str(files("euhedral.models"))) / "weights" / path.name
+    if path.name == str(name) and shipped.is_dir():
+        return shipped
+    if path.name != str(name):
+        raise MissingDataError(f"no weights in {path}: there is no such folder")
+    known = [weights for candidate in ROWS if candidate.wing == "property" for weights in candidate.weights]
+    raise unknown_name("trained property model", str(name), known, where="euhedral systems")
+
+
+def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

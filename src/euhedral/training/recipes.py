@@ -1,0 +1,182 @@
+"""How the shipped property predictors are made: an ensemble is trained, calibrated, and judged on the test split."""
+
+from __future__ import annotations
+
+import logging
+import math
+import platform
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, cast
+
+import torch
+from torch import Tensor, nn
+
+from euhedral.core.crystal import Crystal
+from euhedral.errors import InvalidRequestError
+from euhedral.models.registry import row
+from euhedral.training.conformal import Conformal, coverage_of
+from euhedral.training.ensemble import Ensemble
+from euhedral.training.graph_set import GraphSet
+from euhedral.training.loop import Epoch, fit
+from euhedral.training.novelty import Novelty
+from euhedral.training.predictor import Predictor, ask
+from euhedral.training.settings import AdamW, TrainingSettings
+
+_LOG = logging.getLogger(__name__)
+
+#: Values that a property cannot leave, for those that have such.
+BOUNDS: Final[Mapping[str, tuple[float, float]]] = {"band_gap": (0.0, math.inf)}
+
+
+@dataclass(frozen=True)
+class EnsembleRecipe:
+    """What to train.
+
+    Args:
+        system: the registry's name of the networks.
+        targets: names of `props`; one network predicts all of them.
+        config: further constructor arguments.
+        members: how many networks.
+        seed: member k is started and trained from seed + k.
+        settings: how to train each.
+        compiled: let torch compile the convolutions for training; pays for itself in some ten epochs of MP-20 and needs a C++
+            compiler. Results differ in the last digits.
+        merge_equal: train on one of all equal atoms and edges, with their number; only for systems that honour these.
+    """
+
+    system: str = "cgcnn"
+    targets: tuple[str, ...] = ("formation_energy_per_atom", "band_gap")
+    config: Mapping[str, Any] = field(default_factory=dict)
+    members: int = 4
+    seed: int = 0
+    settings: TrainingSettings = field(
+        default_factory=lambda: TrainingSettings(epochs=36, optimizer=AdamW(learning_rate=8e-3), validate_every=6)
+    )
+    compiled: bool = False
+    merge_equal: bool = True
+
+
+def train_ensemble(
+    recipe: EnsembleRecipe, *, train: Sequence[Crystal], validation: Sequence[Crystal], work: str | Path,
+    card: Mapping[str, Any] | None = None, on_epoch: Callable[[int, Epoch], None] | None = None,
+) -> Predictor:  # fmt: skip
+    """Train the members one after another and calibrate them; goes on where a killed run stopped.
+
+    Args:
+        recipe: what to train.
+        train: crystals to learn from; a label may be missing.
+        validation: crystals to calibrate intervals and novelty on; they decide nothing about the weights.
+        work: folder for the members' checkpoints.
+        card: what shall be known of the weights; how they were trained is added.
+        on_epoch: called with the member's number and its epoch, for progress.
+
+    Raises:
+        InvalidRequestError: there are no crystals, or none has a label.
+        DivergedError: a loss is not finite.
+        RunFolderError: the folder cannot be written or holds another run.
+    """
+    system = row(recipe.system).load()
+    config = {"targets": list(recipe.targets), **recipe.config}
+    _check_labels(train, recipe.targets, what="training")
+    _check_labels(validation, recipe.targets, what="validation")
+    members: list[nn.Module] = []
+    spec = system(**config).graph
+    began = time.perf_counter()
+    sets = [
+        GraphSet.from_crystals(crystals, spec=spec, targets=recipe.targets, merge_equal=recipe.merge_equal)
+        for crystals in (train, validation)
+    ]
+    _LOG.info("graphs of %d crystals in %.1f s", len(train) + len(validation), time.perf_counter() - began)
+    seconds = 0.0
+    for index in range(recipe.members):
+        rng = torch.Generator().manual_seed(recipe.seed + index)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(recipe.seed + index)
+            member, trained = (cast("nn.Module", system(**config)) for _ in range(2))
+        if recipe.compiled:
+            for layer in member.get_submodule("convolutions").children():
+                layer.compile(dynamic=True)
+        checkpoint = Path(work) / f"{recipe.system}-member-{index}.safetensors"
+        done = fit(
+            member, train=sets[0], validation=sets[1], settings=recipe.settings, rng=rng, checkpoint=checkpoint,
+            on_epoch=None if on_epoch is None else (lambda epoch, index=index: on_epoch(index, epoch)),
+        )  # fmt: skip
+        seconds += sum(epoch.seconds for epoch in done.history)
+        trained.load_state_dict(member.state_dict())  # into layers that are not compiled
+        members.append(trained.eval().requires_grad_(requires_grad=False))
+    how = {
+        "members": recipe.members, "seed": recipe.seed, "settings": str(recipe.settings), "training_crystals": len(train),
+        "validation_crystals": len(validation), "training_seconds": round(seconds), "threads": torch.get_num_threads(),
+        "machine": f"{platform.machine()}, torch {torch.__version__.split('+')[0]}, {sets[0].batch.device.type}",
+    }  # fmt: skip
+    ensemble = Ensemble(members, bounds={name: BOUNDS[name] for name in recipe.targets if name in BOUNDS})
+    conformal, novelty = calibrate(
+        ensemble, train=sets[0], validation=sets[1], rng=torch.Generator().manual_seed(recipe.seed)
+    )
+    return Predictor(
+        system=recipe.system, config=config, ensemble=ensemble, conformal=conformal, novelty=novelty,
+        card={**(card or {}), "training": how},
+    )  # fmt: skip
+
+
+def calibrate(
+    ensemble: Ensemble, *, train: GraphSet, validation: GraphSet, rng: torch.Generator,
+) -> tuple[dict[str, Conformal], Novelty]:  # fmt: skip
+    """Take interval scores and the unit of novelty from crystals that were not trained on.
+
+    Args:
+        ensemble: trained networks.
+        train: what they were trained on.
+        validation: crystals with labels that they were not trained on.
+        rng: draws the reference crystals of the novelty.
+    """
+    answer = ask(ensemble, validation)
+    conformal = {}
+    for name in ensemble.targets:
+        spread = answer.spread[name].double()
+        error = (answer.mean[name] - validation.batch.targets[name].cpu()).double().abs()
+        # one member has no spread: the typical error keeps the difficulty positive, and the intervals equally wide
+        floor = float(spread.median()) or float(error.nanmedian()) or 1e-6
+        conformal[name] = Conformal.calibrate(
+            predicted=answer.mean[name].double().numpy(), spread=spread.numpy(),
+            truth=validation.batch.targets[name].cpu().double().numpy(), floor=floor,
+        )  # fmt: skip
+    novelty = Novelty.fit(ask(ensemble, train).latent, validation=answer.latent, elements=train.batch.numbers, rng=rng)
+    return conformal, novelty
+
+
+def judge(predictor: Predictor, crystals: Sequence[Crystal], *, coverage: float = 0.9) -> dict[str, dict[str, float]]:
+    """Compare predictions with labels: {target: mean and median absolute error, root mean square, coverage, width, share novel}.
+
+    Args:
+        predictor: what to judge.
+        crystals: with labels, neither trained nor calibrated on.
+        coverage: of the intervals.
+    """
+    predictions = predictor.predict(crystals, coverage=coverage)
+    report = {}
+    for name, prediction in predictions.items():
+        truth = torch.tensor([float(crystal.props.get(name, math.nan)) for crystal in crystals], dtype=torch.float64)
+        error: Tensor = (torch.from_numpy(prediction.value) - truth).abs()
+        report[name] = {
+            "crystals": int((~torch.isnan(truth)).sum()),
+            "mae": float(error.nanmean()),
+            "median_absolute_error": float(error.nanmedian()),
+            "rmse": float(error.square().nanmean().sqrt()),
+            "interval_goal": coverage,
+            "interval_coverage": coverage_of(truth=truth.numpy(), lower=prediction.lower, upper=prediction.upper),
+            "interval_mean_width": float((prediction.upper - prediction.lower).mean()),
+            "share_unlike_training": float(prediction.unlike_training.mean()),
+        }
+    return report
+
+
+def _check_labels(crystals: Sequence[Crystal], targets: Sequence[str], *, what: str) -> None:
+    for name in targets:
+        if not any(math.isfinite(float(crystal.props.get(name, math.nan))) for crystal in crystals):
+            raise InvalidRequestError(
+                f"no crystal of the {what} set has a label {name!r}; choose another target or set"
+            )
