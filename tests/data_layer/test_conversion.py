@@ -126,21 +126,26 @@ def test_each_kind_of_bad_row_is_rejected_with_its_reason_and_the_rest_kept(tmp_
         rows[4]["material_id"] = rows[0]["material_id"]
         rows[5]["band_gap"] = "large"
         rows[6]["cif"] = rows[6]["cif"].replace("  1\n", "  0.5\n")
+        first = rows[7]["cif"].splitlines()[-1].split()
+        second = f"  {first[0]}  {first[0]}99  1  {float(first[3]) + 0.03:.8f}  {first[4]}  {first[5]}  1\n"
+        kept = [line for line in rows[7]["cif"].splitlines(keepends=True) if "_chemical_formula" not in line]
+        rows[7]["cif"] = "".join(kept) + second
         return rows
 
     known = source("mp-20")
     part = replace(known.originals[1], rows=10)
     dataset = made(known, [(part, damaged_csv(tmp_path, change))], tmp_path)
     audit = dataset.card.audit
-    assert (audit.read, audit.kept) == (10, 4)
-    assert sum(audit.rejects.values()) == 6
+    assert (audit.read, audit.kept) == (10, 3)
+    assert sum(audit.rejects.values()) == 7
     assert audit.rejects["repeated id"] == 1
     assert audit.rejects["disordered"] == 1
     with rejects_path(tmp_path / "mp-20.parquet").open(newline="") as file:
         rejects = list(csv.DictReader(file))
-    assert [int(reject["row"]) for reject in rejects] == [1, 2, 3, 4, 5, 6]
+    assert [int(reject["row"]) for reject in rejects] == [1, 2, 3, 4, 5, 6, 7]
     assert all(reject["file"] == "val.csv" and reject["reason"] for reject in rejects)
     assert "'large'" in rejects[4]["reason"]
+    assert "they overlap" in rejects[6]["reason"]
 
 
 @pytest.mark.parametrize("length", [0.3, 0.9999])

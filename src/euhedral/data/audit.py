@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from euhedral.core.writing import write_atomically
 from euhedral.data.card import Audit
 from euhedral.data.quantities import quantities
 from euhedral.errors import DisorderedCrystalError, EuhedralError, FileFormatError, InvalidCrystalError
+
+#: Angstrom; no two atoms of a crystal are so near (H2 has 0.74).
+TOO_CLOSE: Final = 0.5
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,21 @@ class Auditor:
         writer.writerow(["file", "row", "id", "kind", "reason"])
         writer.writerows([r.file, r.row, r.id, r.kind, r.reason] for r in self.rejects)
         write_atomically(path, content=text.getvalue())
+
+
+def check_apart(crystal: Crystal) -> None:
+    """Refuse a structure with two atoms closer than `TOO_CLOSE`.
+
+    Raises:
+        InvalidCrystalError: two atoms overlap.
+    """
+    from euhedral.geometry.neighbours import neighbours_within
+
+    pairs = neighbours_within(crystal.cell[None], frac=crystal.frac, n_atoms=[len(crystal)], cutoff=TOO_CLOSE)
+    if len(pairs):
+        raise InvalidCrystalError(
+            f"{crystal.id}: two atoms are {pairs.distance.min():.3f} Å apart, closer than {TOO_CLOSE} Å; they overlap"
+        )
 
 
 def _kind(error: EuhedralError) -> str:

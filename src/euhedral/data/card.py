@@ -63,6 +63,7 @@ class DatasetCard:
         audit: rows read, kept and rejected.
         splits: the values of the column `split`, with their counts; empty when there is no official split.
         overlaps: what it shares with other sets and with itself, one sentence for each set.
+        recipe: hash of the rules by which it was made; a set made by other rules is made again.
     """
 
     name: str
@@ -79,6 +80,7 @@ class DatasetCard:
     audit: Audit = field(default_factory=lambda: Audit(read=0, kept=0))
     splits: Mapping[str, int] = field(default_factory=dict)
     overlaps: Mapping[str, str] = field(default_factory=dict)
+    recipe: str = ""
 
     def to_json(self) -> str:
         """Write the card as JSON."""

@@ -73,7 +73,7 @@ def load(name: str, *, progress: Progress | None = None) -> Dataset:
     source = sources()[name]
     for origin, found in _on_disk(source):
         path = converted_path(name, origin=origin)
-        if path.is_file() and (found is None or _made_from(path, found)):
+        if path.is_file() and (found is None or _made_from(path, found, recipe=source.recipe)):
             return Dataset.open(path)
         if found is not None:
             return _converted(source, found=found, path=path, progress=progress)
@@ -149,11 +149,10 @@ def _present(source: Source) -> str:
     return "fetched" if found[0].path.is_relative_to(originals_folder(source.name)) else "mirror"
 
 
-def _made_from(path: Path, found: list[FoundPart]) -> bool:
+def _made_from(path: Path, found: list[FoundPart], *, recipe: str) -> bool:
     card = Dataset.open(path).card
-    return [(file.name, file.size) for file in card.sources] == [
-        (file.path.name, file.path.stat().st_size) for file in found
-    ]
+    files = [(file.path.name, file.path.stat().st_size) for file in found]
+    return card.recipe == recipe and [(file.name, file.size) for file in card.sources] == files
 
 
 def _converted(source: Source, *, found: list[FoundPart], path: Path, progress: Progress | None) -> Dataset:

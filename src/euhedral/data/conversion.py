@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from euhedral.core.crystal import Crystal
-from euhedral.data.audit import Auditor, value_of
+from euhedral.data.audit import Auditor, check_apart, value_of
 from euhedral.data.card import DatasetCard, SourceFile
 from euhedral.data.checksum import file_sha256
 from euhedral.data.columnar import Column, ContentHash, chunks, encode, write_columns
@@ -68,7 +68,7 @@ def convert(source: Source, *, found: Sequence[FoundPart], path: Path, progress:
             citation=source.citation, description=source.description, count=auditor.kept, sha256=digest.hexdigest(),
             units={column.name: column.unit for column in columns if column.kind == "float"},
             sources=tuple(_described(file) for file in found), audit=auditor.summary(),
-            splits={name: count for name, count in splits.items() if name}, overlaps=source.overlaps,
+            splits={name: count for name, count in splits.items() if name}, overlaps=source.overlaps, recipe=source.recipe,
         )  # fmt: skip
 
     write_columns(path, tables=tables(), finish=finish)
@@ -128,6 +128,7 @@ def _name(source: Source, *, part: Part, row: Row, number: int) -> str:
 
 def _crystal(source: Source, *, part: Part, row: Row, name: str) -> Crystal:
     crystal = structure_of(row, column=part.structure, name=name)
+    check_apart(crystal)
     props: dict[str, float | int] = {}
     for group, kind in ((source.targets, float), (source.integers, int)):
         for target, values in group.items():

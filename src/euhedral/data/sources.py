@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -75,6 +76,7 @@ class Source:
         originals: the files as published.
         tables: the files as a mirror may have them.
         overlaps: what it shares with other sets.
+        recipe: hash of all of this.
     """
 
     name: str
@@ -95,6 +97,7 @@ class Source:
     originals: tuple[Part, ...]
     tables: tuple[Part, ...]
     overlaps: Mapping[str, str]
+    recipe: str
 
     @property
     def count(self) -> int:
@@ -108,6 +111,7 @@ def sources() -> Mapping[str, Source]:
     rows = json.loads(files("euhedral.data").joinpath("sources.json").read_text(encoding="utf-8"))
     found = {}
     for row in rows:
+        row["recipe"] = hashlib.sha256(json.dumps(row, sort_keys=True).encode()).hexdigest()[:16]
         row["originals"] = tuple(Part(**part) for part in row["originals"])
         row["tables"] = tuple(Part(**part) for part in row["tables"])
         for group in ("targets", "integers"):
