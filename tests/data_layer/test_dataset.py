@@ -139,3 +139,10 @@ def test_the_sample_shares_its_materials_with_the_references(sample, phases):
 def test_a_misspelt_name_gets_the_closest():
     with pytest.raises(UnknownNameError, match="did you mean mp-20"):
         load("mp20-sampl")
+
+
+def test_compositions_are_read_without_structures(crystals):
+    own = Dataset.from_crystals(crystals[name] for name in ("triclinic", "heusler", "hexagonal"))
+    chosen = own.select([2, 1])
+    np.testing.assert_allclose(chosen.fractions(["O", "Cu", "Zn"]), [[0.5, 0.0, 0.5], [0.0, 0.5, 0.0]])
+    assert chosen.select([]).fractions(["O"]).shape == (0, 1)

@@ -376,6 +376,23 @@ def encode(
     return pa.Table.from_arrays(list(arrays.values()), schema=pa.schema(fields, metadata={"euhedral": header}))
 
 
+def with_text_column(table: pa.Table, *, column: Column, values: Sequence[str]) -> pa.Table:
+    """Add a column of text to a table of this format; one of the same name is replaced.
+
+    Args:
+        table: from `encode` or `Columns`.
+        column: its name and description.
+        values: (n,) one for each row.
+    """
+    import pyarrow as pa
+
+    metadata = {"unit": column.unit, "method": column.method, "note": column.note}
+    field = pa.field(column.name, pa.string(), metadata=metadata)
+    if column.name in table.schema.names:
+        table = table.drop_columns([column.name])
+    return table.append_column(field, pa.array(values, pa.string()))
+
+
 def _same(got: NDArray, expected: NDArray, *, crystals: Sequence[Crystal], counts: NDArray, decimals: int) -> None:
     wrong = np.flatnonzero(np.abs(got - expected) > 1e-11 * np.maximum(1.0, np.abs(expected)))
     if wrong.size:

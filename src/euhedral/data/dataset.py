@@ -13,7 +13,16 @@ from numpy.typing import ArrayLike, NDArray
 from euhedral.core.crystal import Crystal
 from euhedral.core.elements import SYMBOLS, atomic_number
 from euhedral.data.card import Audit, DatasetCard
-from euhedral.data.columnar import Column, Columns, chunks, content_hash, described_targets, encode, write_columns
+from euhedral.data.columnar import (
+    Column,
+    Columns,
+    chunks,
+    content_hash,
+    described_targets,
+    encode,
+    with_text_column,
+    write_columns,
+)
 from euhedral.errors import InvalidRequestError, MissingDependencyError, UnknownNameError, unknown_name
 
 if TYPE_CHECKING:
@@ -160,6 +169,29 @@ class Dataset:
         table[np.repeat(np.arange(len(table)), np.diff(offsets)), numbers] = True
         return table if self._rows is None else table[self._rows]
 
+    def fractions(self, elements: Sequence[str]) -> NDArray[np.float64]:
+        """Give the composition of each crystal; no structure is decoded.
+
+        Args:
+            elements: k symbols; atoms of other elements count in the total only.
+
+        Returns:
+            (n, k) atomic fractions.
+
+        Raises:
+            UnknownNameError: a symbol is no element's.
+        """
+        column = np.full(len(SYMBOLS), len(elements), dtype=np.int64)
+        column[[atomic_number(symbol) for symbol in elements]] = np.arange(len(elements))
+        offsets, numbers = self._columns.atoms()
+        rows = np.arange(len(self._columns)) if self._rows is None else self._rows
+        counts = np.diff(offsets)[rows]
+        first = np.repeat(offsets[rows] - np.concatenate([[0], np.cumsum(counts)[:-1]]), counts)
+        owner = np.repeat(np.arange(len(rows)), counts)
+        table = np.zeros((len(rows), len(elements) + 1))
+        np.add.at(table, (owner, column[numbers[first + np.arange(len(first))]]), 1.0)
+        return table[:, :-1] / counts[:, None]
+
     def within(self, elements: Iterable[str]) -> Dataset:
         """Take the crystals that have no other elements than these; no structure is decoded.
 
@@ -219,6 +251,25 @@ class Dataset:
         table["formula"] = [formula(numbers[offsets[row] : offsets[row + 1]]) for row in rows]
         table["n_atoms"] = np.diff(offsets)[rows]
         return pd.DataFrame({**table, **{name: self.column(name) for name in self.described}})
+
+    def with_text(self, column: Column, *, values: Sequence[str]) -> Dataset:
+        """Add a column of text, in memory.
+
+        Args:
+            column: its name and description; one of the same name is replaced.
+            values: (n,) one for each crystal.
+
+        Raises:
+            InvalidRequestError: another number of values.
+        """
+        if len(values) != len(self):
+            raise InvalidRequestError(
+                f"{self.card.name}: column {column.name!r} needs {len(self)} values, got {len(values)}"
+            )
+        rows = np.arange(len(self._columns)) if self._rows is None else self._rows
+        return Dataset(
+            Columns(with_text_column(self._columns.take(rows), column=column, values=values)), card=self.card
+        )
 
     def write(self, path: str | Path) -> Dataset:
         """Write the crystals of this set to one file, and open it.

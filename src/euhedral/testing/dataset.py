@@ -69,7 +69,7 @@ def columns_match_crystals(dataset: Dataset) -> None:
 
 
 def disjoint_splits(dataset: Dataset) -> None:
-    """No id and no identical structure is in two parts of a split, and random splits use every crystal once."""
+    """No crystal is in two parts of a split, nor, where duplicates are marked, a structure in two parts of a random one."""
     names = ["random-0", "random-1", "fold-0", "fold-4"]
     if "split" in dataset.described:
         names.append("official")
@@ -82,6 +82,10 @@ def disjoint_splits(dataset: Dataset) -> None:
         for (a, first), (b, second) in combinations(parts.items(), 2):
             shared = set(first.ids.tolist()) & set(second.ids.tolist())
             _demand(not shared, f"split {name}: {a} and {b} share {len(shared)} crystals")
+        if name.startswith("random") and "duplicate_of" in dataset.described:
+            groups = [_structures(part) for part in parts.values()]
+            for first, second in combinations(groups, 2):
+                _demand(not first & second, f"split {name}: two parts share {len(first & second)} structures")
         if name != "official":
             _demand(sum(len(part) for part in parts.values()) == len(dataset), f"split {name} loses crystals")
             again = dataset.split(name)
@@ -94,6 +98,11 @@ def folds_cover(dataset: Dataset) -> None:
         return
     tested = np.concatenate([dataset.split(f"fold-{fold}")["test"].ids for fold in range(5)])
     _demand(sorted(tested.tolist()) == sorted(dataset.ids.tolist()), "the folds do not test every crystal once")
+
+
+def _structures(dataset: Dataset) -> set[str]:
+    first = dataset.column("duplicate_of")
+    return set(np.where(first == "", dataset.ids, first).tolist())
 
 
 def _demand(condition: bool, message: str) -> None:
