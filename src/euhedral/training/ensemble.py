@@ -5,6 +5,7 @@ Source: Lakshminarayanan et al. 2017, arXiv:1612.01474.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -24,7 +25,7 @@ class Opinion:
     Args:
         mean: {target: (B,)} in the target's unit.
         spread: {target: (B,)} standard deviation over the members, in the target's unit.
-        latent: (K, B, D) each member's last layer; empty when the system has none.
+        latent: (K, B, D) what each member's last layer sees.
     """
 
     mean: Mapping[str, Tensor]
@@ -36,7 +37,7 @@ class Ensemble(nn.Module):
     """K networks of one system; itself a property model that predicts their mean.
 
     Args:
-        members: at least one; they share graph, targets and scale.
+        members: at least one; they share graph, targets and scale, and split into `latent(batch, graph)` and `from_latent`.
         bounds: lowest and highest possible value of a target that has such; the mean is cut there.
 
     Raises:
@@ -69,6 +70,6 @@ class Ensemble(nn.Module):
         mean, spread = {}, {}
         for name in self.targets:
             stacked = torch.stack([value[name] for value in values])
-            mean[name] = stacked.mean(0).clamp(*self.bounds.get(name, (None, None)))
+            mean[name] = stacked.mean(0).clamp(*self.bounds.get(name, (-math.inf, math.inf)))
             spread[name] = stacked.std(0, correction=1) if len(values) > 1 else torch.zeros_like(stacked[0])
         return Opinion(mean=mean, spread=spread, latent=torch.stack(latent))

@@ -67,7 +67,7 @@ def train_ensemble(
 
     Args:
         recipe: what to train.
-        train: crystals to learn from; a label may be missing.
+        train: crystals to learn from; a label may be missing, and a crystal without any is left out.
         validation: crystals to calibrate intervals and novelty on; they decide nothing about the weights.
         work: folder for the members' checkpoints.
         card: what shall be known of the weights; how they were trained is added.
@@ -85,11 +85,12 @@ def train_ensemble(
     members: list[nn.Module] = []
     spec = system(**config).graph
     began = time.perf_counter()
+    labelled = [crystal for crystal in train if any(math.isfinite(_label(crystal, name)) for name in recipe.targets)]
     sets = [
         GraphSet.from_crystals(crystals, spec=spec, targets=recipe.targets, merge_equal=recipe.merge_equal)
-        for crystals in (train, validation)
+        for crystals in (labelled, validation)
     ]
-    _LOG.info("graphs of %d crystals in %.1f s", len(train) + len(validation), time.perf_counter() - began)
+    _LOG.info("graphs of %d crystals in %.1f s", len(labelled) + len(validation), time.perf_counter() - began)
     seconds = 0.0
     for index in range(recipe.members):
         rng = torch.Generator().manual_seed(recipe.seed + index)
@@ -108,7 +109,7 @@ def train_ensemble(
         trained.load_state_dict(member.state_dict())  # into layers that are not compiled
         members.append(trained.eval().requires_grad_(requires_grad=False))
     how = {
-        "members": recipe.members, "seed": recipe.seed, "settings": str(recipe.settings), "training_crystals": len(train),
+        "members": recipe.members, "seed": recipe.seed, "settings": str(recipe.settings), "training_crystals": len(labelled),
         "validation_crystals": len(validation), "training_seconds": round(seconds), "threads": torch.get_num_threads(),
         "machine": f"{platform.machine()}, torch {torch.__version__.split('+')[0]}, {sets[0].batch.device.type}",
     }  # fmt: skip
@@ -159,7 +160,7 @@ def judge(predictor: Predictor, crystals: Sequence[Crystal], *, coverage: float 
     predictions = predictor.predict(crystals, coverage=coverage)
     report = {}
     for name, prediction in predictions.items():
-        truth = torch.tensor([float(crystal.props.get(name, math.nan)) for crystal in crystals], dtype=torch.float64)
+        truth = torch.tensor([_label(crystal, name) for crystal in crystals], dtype=torch.float64)
         error: Tensor = (torch.from_numpy(prediction.value) - truth).abs()
         report[name] = {
             "crystals": int((~torch.isnan(truth)).sum()),
@@ -174,9 +175,13 @@ def judge(predictor: Predictor, crystals: Sequence[Crystal], *, coverage: float 
     return report
 
 
+def _label(crystal: Crystal, name: str) -> float:
+    return float(crystal.props.get(name, math.nan))
+
+
 def _check_labels(crystals: Sequence[Crystal], targets: Sequence[str], *, what: str) -> None:
     for name in targets:
-        if not any(math.isfinite(float(crystal.props.get(name, math.nan))) for crystal in crystals):
+        if not any(math.isfinite(_label(crystal, name)) for crystal in crystals):
             raise InvalidRequestError(
                 f"no crystal of the {what} set has a label {name!r}; choose another target or set"
             )

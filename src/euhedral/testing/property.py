@@ -1,0 +1,190 @@
+"""What every property model must satisfy, whatever its weights: each check takes a float64 model and raises `AssertionError`.
+
+@pytest.mark.parametrize("check", PROPERTY_CHECKS)
+def test_my_model(check):
+    check(MyModel().double(), crystals)
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from tempfile import TemporaryDirectory
+from typing import Final, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from euhedral.core.batch import CrystalBatch
+from euhedral.core.crystal import Crystal
+from euhedral.tasks.property import PropertyModel
+from euhedral.tasks.weights import Weights, load_weights, save_weights
+
+_UNIMODULAR: Final = np.array([[1, 1, 0], [0, 1, -1], [1, 1, 1]])  # determinant 1, no negligible entry
+_REPEATS: Final = (2, 1, 3)
+
+
+def outputs_are_named(model: PropertyModel, crystals: Mapping[str, Crystal]) -> None:
+    """Every target has one finite value a crystal, and nothing else is given."""
+    chosen = _small(crystals)
+    values = _predict(model, chosen)
+    assert set(values) == set(model.targets), f"the model promises {model.targets} and gives {tuple(values)}"
+    for name, value in values.items():
+        assert value.shape[0] == len(chosen), f"{name} has shape {tuple(value.shape)} for {len(chosen)} crystals"
+        assert torch.isfinite(value).all(), f"{name} is not finite"
+
+
+def batch_independence(model: PropertyModel, crystals: Mapping[str, Crystal]) -> None:
+    """A crystal's values do not depend on what else is in the batch."""
+    chosen = _small(crystals)
+    together = _predict(model, chosen)
+    for i, crystal in enumerate(chosen):
+        for name, value in _predict(model, [crystal]).items():
+            _close(together[name][i], value[0], crystal, f"{name} in a batch")
+
+
+def permutation(model: PropertyModel, crystals: Mapping[str, Crystal]) -> None:
+    """The order of atoms does not matter."""
+
+    def shuffled(crystal: Crystal) -> Crystal:
+        order = np.arange(len(crystal))[::-1]
+        return crystal.replace(frac=crystal.frac[order], numbers=crystal.numbers[order])
+
+    _unchanged(model, crystals, shuffled, "permuted atoms")
+
+
+def translation(model: PropertyModel, crystals: Mapping[str, Crystal]) -> None:
+    """The origin does not matter, nor which image of an atom is given."""
+    shift = np.array([0.37, 0.81, 0.53])
+    _unchanged(model, crystals, lambda crystal: crystal.replace(frac=crystal.frac + shift), "moved atoms")
+
+
+def rotation(model: PropertyModel, crystals: Mapping[str, Crystal]) -> None:
+    """Scalars stay when the crystal is turned or mirrored."""
+    turn, _ = np.linalg.qr(np.random.default_rng(3).normal(size=(3, 3)))
+    for matrix in (turn, -turn):
+        _unchanged(
+            model, crystals, lambda crystal, matrix=matrix: crystal.replace(cell=crystal.cell @ matrix), "a turned cell"
+        )
+
+
+def unimodular_cell_change(model: PropertyModel, crystals: Mapping[str, Crystal]) -> None:
+    """The choice of lattice vectors does not matter."""
+    inverse = np.linalg.inv(_UNIMODULAR)
+    _unchanged(
+        model, crystals, lambda crystal: crystal.replace(cell=_UNIMODULAR @ crystal.cell, frac=crystal.frac @ inverse),
+        "another cell",
+    )  # fmt: skip
+
+
+def supercell(model: PropertyModel, crystals: Mapping[str, Crystal]) -> None:
+    """A supercell of n cells has the same intensive value and n times the extensive one."""
+    factor = float(np.prod(_REPEATS)) if model.scale == "extensive" else 1.0
+    for crystal in _small(crystals):
+        before, after = _predict(model, [crystal]), _predict(model, [_repeated(crystal)])
+        for name in model.targets:
+            _close(after[name], factor * before[name], crystal, f"{name} of a supercell")
+
+
+def no_mutation(model: PropertyModel, crystals: Mapping[str, Crystal]) -> None:
+    """The batch and the graph are left as they were."""
+    batch = CrystalBatch.from_crystals(_small(crystals), dtype=torch.float64)
+    graph = model.graph.build(batch)
+    tensors = [
+        batch.cell, batch.frac, batch.numbers, batch.n_atoms, graph.source, graph.target, graph.image,
+        *graph.extra.values(),
+    ]  # fmt: skip
+    before = [tensor.clone() for tensor in tensors]
+    model(batch, graph)
+    for old, new in zip(before, tensors, strict=True):
+        assert torch.equal(old, new), "the model changed its input"
+        assert not new.requires_grad, "the model left a gradient on its input"
+
+
+def structure_matters(model: PropertyModel, crystals: Mapping[str, Crystal]) -> None:
+    """Elements and distances both change every target."""
+    crystal = crystals["hexagonal"]
+    before = _predict(model, [crystal])
+    swapped = crystal.replace(numbers=crystal.numbers[::-1] + 1)
+    wider = crystal.replace(cell=crystal.cell * 1.1)
+    for changed, what in ((swapped, "elements"), (wider, "distances")):
+        for name, value in _predict(model, [changed]).items():
+            assert float((value - before[name]).abs().max()) > 1e-9, f"{name} does not depend on the {what}"
+
+
+def gradient_reaches_every_parameter(model: PropertyModel, crystals: Mapping[str, Crystal]) -> None:
+    """No parameter is left out of the prediction."""
+    trained = cast("nn.Module", copy.deepcopy(model)).requires_grad_(requires_grad=True)
+    batch = CrystalBatch.from_crystals(_small(crystals), dtype=torch.float64)
+    values = trained(batch, cast("PropertyModel", trained).graph.build(batch))
+    torch.stack([value.square().sum() for value in values.values()]).sum().backward()
+    for name, parameter in trained.named_parameters():
+        assert parameter.grad is not None, f"no gradient reaches {name}"
+        assert bool(parameter.grad.any()), f"the gradient of {name} is zero"
+
+
+def save_and_load(model: PropertyModel, crystals: Mapping[str, Crystal]) -> None:
+    """Weights written and read again give the same values, to the bit."""
+    chosen = _small(crystals)
+    module = cast("nn.Module", model)
+    other = copy.deepcopy(module)
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.add_(1.0)
+    with TemporaryDirectory() as folder:
+        save_weights(folder, weights=Weights(system="test", config={}, tensors=module.state_dict()))
+        other.load_state_dict(load_weights(folder).tensors)
+    before, after = _predict(model, chosen), _predict(cast("PropertyModel", other), chosen)
+    for name in model.targets:
+        assert torch.equal(before[name], after[name]), f"{name} differs after saving and loading"
+
+
+def isolated_atom(model: PropertyModel, crystals: Mapping[str, Crystal]) -> None:
+    """An atom alone in its cell has finite values, and so has its neighbour in the batch."""
+    for name, value in _predict(model, [crystals["isolated"], crystals["fcc"]]).items():
+        assert torch.isfinite(value).all(), f"{name} of an isolated atom is not finite"
+
+
+#: Every check, in the order of what one would want to know first.
+PROPERTY_CHECKS: Final[tuple[Callable[[PropertyModel, Mapping[str, Crystal]], None], ...]] = (
+    outputs_are_named, batch_independence, permutation, translation, rotation, supercell, unimodular_cell_change,
+    no_mutation, structure_matters, gradient_reaches_every_parameter, save_and_load, isolated_atom,
+)  # fmt: skip
+
+
+@torch.no_grad()
+def _predict(model: PropertyModel, crystals: Sequence[Crystal]) -> Mapping[str, Tensor]:
+    batch = CrystalBatch.from_crystals(crystals, dtype=torch.float64)
+    return model(batch, model.graph.build(batch))
+
+
+def _small(crystals: Mapping[str, Crystal]) -> list[Crystal]:
+    return [crystal for crystal in crystals.values() if len(crystal) < 50]
+
+
+def _unchanged(
+    model: PropertyModel, crystals: Mapping[str, Crystal], change: Callable[[Crystal], Crystal], what: str,
+) -> None:  # fmt: skip
+    for crystal in _small(crystals):
+        before, after = _predict(model, [crystal]), _predict(model, [change(crystal)])
+        for name in model.targets:
+            _close(after[name], before[name], crystal, f"{name} of {what}")
+
+
+def _repeated(crystal: Crystal) -> Crystal:
+    shifts = np.stack(np.meshgrid(*[np.arange(n) for n in _REPEATS], indexing="ij"), -1).reshape(-1, 1, 3)
+    frac = (crystal.frac + shifts).reshape(-1, 3) / _REPEATS
+    return crystal.replace(
+        cell=np.diag(_REPEATS) @ crystal.cell,
+        frac=frac,
+        numbers=np.tile(crystal.numbers, len(shifts)),
+        site={},
+        props={},
+    )
+
+
+def _close(got: Tensor, expected: Tensor, crystal: Crystal, what: str, *, tolerance: float = 1e-7) -> None:
+    scale = 1.0 + float(expected.abs().max())
+    error = float((got - expected).abs().max())
+    assert error <= tolerance * scale, f"{crystal.id}: {what} is off by {error:.2e} (tolerance {tolerance * scale:.1e})"
