@@ -133,18 +133,22 @@ def command_line_page() -> str:
 
 def datasets_page() -> str:
     """List the data sets with licence and citation."""
-    from euhedral.data.catalogue import catalogue
+    from euhedral.data.catalogue import SHIPPED, open_shipped
+    from euhedral.data.sources import sources
 
-    lines = ["# Data sets", ""]
-    for entry in catalogue():
-        lines += [
-            f"## {entry.name}",
-            "",
-            entry.description,
-            "",
-            f"Licence: {entry.licence}. {reference(entry.doi) if entry.doi else ''}",
-            "",
-        ]
+    lines = [
+        "# Data sets",
+        "",
+        "`euhedral datasets` lists them with where they are; `euhedral fetch NAME` downloads one.",
+        "",
+    ]
+    described = {name: open_shipped(name).card for name in SHIPPED} | dict(sources())
+    for name, entry in described.items():
+        targets = ", ".join(
+            f"`{target}`" for target in (getattr(entry, "targets", None) or getattr(entry, "units", ()))
+        )
+        lines += [f"## {name}", "", entry.description, "", f"{entry.count:,} crystals. Targets: {targets}.", ""]
+        lines += [f"Licence: {entry.licence}. {reference(entry.doi) if entry.doi else ''}", ""]
     return "\n".join(lines)
 
 

@@ -1,0 +1,60 @@
+"""The command line: `euhedral --help`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+import euhedral
+from euhedral.cli import campaign, catalogue, generation, prediction, relaxation, train
+from euhedral.errors import EuhedralError
+
+app = typer.Typer(
+    name="euhedral",
+    help="Predict, generate, characterize and simulate crystals.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for module in (campaign, prediction, relaxation, generation, train, catalogue):
+    module.register(app)
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"euhedral {euhedral.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Predict, generate, characterize and simulate crystals."""
+
+
+def main() -> None:
+    """Run the command line; any error that a user can cause is one line, and the exit code says what happened.
+
+    0: all done. 1: some inputs failed, the others were processed. 2: nothing could be done. 130: stopped by Ctrl-C,
+    what was finished is kept.
+    """
+    try:
+        app()
+    except EuhedralError as error:
+        if os.environ.get("EUHEDRAL_TRACEBACK"):
+            raise
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.stderr.write("stopped; what was finished is kept\n")
+        sys.exit(130)
+    except BrokenPipeError:
+        # the reader of a pipe (head, less) went away: nothing is wrong
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)

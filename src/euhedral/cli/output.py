@@ -1,0 +1,110 @@
+"""Tables to the terminal and to files, and progress on what takes longer than a moment."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+from euhedral.core.failure import Failure
+from euhedral.core.writing import write_atomically
+from euhedral.errors import InvalidRequestError
+
+Row = Mapping[str, Any]
+
+
+class Advance(Protocol):
+    """Called with what is being done, how much of it is finished, and how much there is (None where not known)."""
+
+    def __call__(self, what: str, finished: int, total: int | None) -> None:
+        """Show where things stand."""
+        ...
+
+
+def check_output(path: Path | None) -> None:
+    """Refuse an output file of a kind that cannot be written, before any work is done.
+
+    Raises:
+        InvalidRequestError: the name ends neither in .json nor in .csv.
+    """
+    if path is not None and path.suffix not in (".json", ".csv"):
+        raise InvalidRequestError(f"cannot write {path}: the name must end in .json or .csv")
+
+
+def write_rows(path: Path, *, rows: Sequence[Row], failures: Sequence[Failure] = ()) -> None:
+    """Write a table; JSON keeps failures beside the rows, CSV gives them a column.
+
+    Raises:
+        RunFolderError: the file cannot be written.
+    """
+    if path.suffix == ".json":
+        failed = [{"id": item.id, "stage": item.stage, "reason": item.reason} for item in failures]
+        content = json.dumps({"results": [_clean(row) for row in rows], "failures": failed}, indent=2) + "\n"
+    else:
+        flat = [dict(row) for row in rows] + [{"id": item.id, "error": item.reason} for item in failures]
+        columns = list(dict.fromkeys(key for row in flat for key in row))
+        text = io.StringIO()
+        writer = csv.DictWriter(text, fieldnames=columns, restval="", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(flat)
+        content = text.getvalue()
+    write_atomically(path, content=content)
+
+
+def _clean(row: Row) -> dict[str, Any]:
+    # JSON has no NaN
+    return {key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in row.items()}
+
+
+def show_table(columns: Sequence[str], *, rows: Sequence[Sequence[Any]], title: str = "") -> None:
+    """Print a table; plain, tab-separated text when the output is not a terminal."""
+    if not sys.stdout.isatty():
+        for row in [columns, *rows]:
+            print("\t".join(str(value) for value in row))
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*columns, title=title or None, header_style="bold")
+    for row in rows:
+        table.add_row(*(Text(str(value)) for value in row))
+    Console().print(table)
+
+
+def report_failures(failures: Sequence[Failure]) -> None:
+    """Print each failure as one line of the error stream."""
+    for failure in failures:
+        sys.stderr.write(f"failed: {failure}\n")
+
+
+def exit_code(*, done: int, failures: int) -> int:
+    """0 when all went well, 1 when some inputs failed, 2 when all did."""
+    if not failures:
+        return 0
+    return 1 if done else 2
+
+
+@contextmanager
+def progress(*, quiet: bool) -> Iterator[Advance]:
+    """Show bars on the error stream while something runs; silent when it is not a terminal or not wanted."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda what, finished, total: None  # noqa: ARG005
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        task = bars.add_task("starting", total=None)
+
+        def advance(what: str, finished: int, total: int | None) -> None:
+            bars.update(task, description=what, completed=finished, total=total)
+
+        yield advance
