@@ -8,32 +8,9 @@ import torch
 
 from euhedral.core.crystal import Crystal
 from euhedral.errors import InvalidRequestError
-from euhedral.representations.graphs import Radius
 from euhedral.simulation.ase_calculator import ase_calculator
 from euhedral.simulation.relax import relax, relax_stream
-from euhedral.tasks.potential import Energy, Potential
-
-
-class LennardJones(Potential):
-    """Twelve-six pairs that fade to zero at the cutoff; every element alike."""
-
-    def __init__(self, *, well: float = 0.4, size: float = 2.3, cutoff: float = 6.0, elements=range(1, 90)) -> None:
-        super().__init__()
-        self.register_parameter("well", torch.nn.Parameter(torch.tensor(well, dtype=torch.float64)))
-        self.size, self.cutoff = size, cutoff
-        self.graph = Radius(cutoff=cutoff)
-        self.elements = frozenset(elements)
-        self.evaluations = 0
-        self.largest_batch = 0
-
-    def energy(self, batch, graph, *, vectors):
-        self.evaluations += len(batch)
-        self.largest_batch = max(self.largest_batch, len(batch))
-        ratio = (self.size**2 / vectors.square().sum(1)) ** 3
-        fade = (1 - vectors.square().sum(1) / self.cutoff**2).clamp(min=0) ** 2
-        pairs = 2.0 * self.well.detach() * (ratio**2 - ratio) * fade
-        total = torch.zeros(len(batch), dtype=pairs.dtype).index_add(0, batch.crystal_idx[graph.target], pairs)
-        return Energy(total=total)
+from euhedral.tasks.potential import Energy
 
 
 def shaken(crystal: Crystal, rng, *, sigma: float = 0.1, strain: float = 0.04) -> Crystal:
@@ -48,11 +25,6 @@ def cubic(side: float, *, repeat: int = 1) -> Crystal:
     shifts = np.stack(np.meshgrid(*[np.arange(repeat)] * 3, indexing="ij"), -1).reshape(-1, 1, 3)
     frac = ((base + shifts) / repeat).reshape(-1, 3)
     return Crystal(cell=np.eye(3) * side * repeat, frac=frac, numbers=[18] * len(frac), id=f"fcc-{side}")
-
-
-@pytest.fixture
-def potential():
-    return LennardJones()
 
 
 def test_a_shaken_crystal_returns_to_the_minimum_that_ase_finds(potential):
@@ -146,8 +118,8 @@ def test_those_that_cannot_be_relaxed_say_why_and_stop_no_other(potential):
             assert np.isnan(result.energy)
 
 
-def test_a_potential_that_raises_on_one_crystal_relaxes_the_others():
-    class Moody(LennardJones):
+def test_a_potential_that_raises_on_one_crystal_relaxes_the_others(lennard_jones):
+    class Moody(lennard_jones):
         def energy(self, batch, graph, *, vectors):
             if (batch.numbers == 19).any():
                 raise RuntimeError("no potassium today")
@@ -167,8 +139,8 @@ def test_not_converging_in_time_is_said_with_what_is_left(potential):
     assert "after 1 steps" in result.reason
 
 
-def test_atoms_that_fly_apart_are_stopped():
-    class Repulsive(LennardJones):
+def test_atoms_that_fly_apart_are_stopped(lennard_jones):
+    class Repulsive(lennard_jones):
         def energy(self, batch, graph, *, vectors):
             pairs = 50.0 * torch.exp(-vectors.norm(dim=1) / 3.0)
             total = torch.zeros(len(batch), dtype=pairs.dtype).index_add(0, batch.crystal_idx[graph.target], pairs)
