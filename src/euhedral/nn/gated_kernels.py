@@ -13,51 +13,54 @@ from typing import Any
 
 import numpy as np
 
-from euhedral.nn.kernels import compiled, f32, multiply_block, sigmoid
+from euhedral.nn.kernels import ROWS, compiled, f32, sigmoid
 
-_ROWS = 32  # two blocks of 32 x 128 single-precision numbers and two 64 x 64 matrices: half a level-2 cache at most
 _EPSILON = f32(1e-5)
 
 
 @compiled
-def normalise(values: Any, start: int, width: int, normal: Any) -> f32:
-    """Write (values - mean) / deviation to `normal`, both from `start`, and return 1 / deviation."""
+def normalise(values: Any, normal: Any) -> f32:
+    """Write (values - mean) / deviation to `normal` and return 1 / deviation."""
+    width = values.size
     total = f32(0.0)
-    for j in range(start, start + width):
+    for j in range(width):
         total += values[j]
     mean = total / f32(width)
     square = f32(0.0)
-    for j in range(start, start + width):
+    for j in range(width):
         square += (values[j] - mean) * (values[j] - mean)
     scale = f32(1.0) / np.sqrt(square / f32(width) + _EPSILON)
-    for j in range(start, start + width):
+    for j in range(width):
         normal[j] = (values[j] - mean) * scale
     return scale
 
 
 @compiled
-def denormalise(gradient: Any, start: int, width: int, normal: Any, scale: f32) -> None:
+def denormalise(gradient: Any, normal: Any, scale: f32) -> None:
     """Turn the derivative by the normalised values into that by the values, in place."""
+    width = gradient.size
     plain = f32(0.0)
     along = f32(0.0)
-    for j in range(start, start + width):
+    for j in range(width):
         plain += gradient[j]
         along += gradient[j] * normal[j]
     plain /= f32(width)
     along /= f32(width)
-    for j in range(start, start + width):
+    for j in range(width):
         gradient[j] = scale * (gradient[j] - plain - normal[j] * along)
 
 
 @compiled
 def message_forward(
-    rows: Any, first: Any, first_idx: Any, second: Any, second_idx: Any, core: Any, gate: Any, bias: Any,
+    own: Any, own_idx: Any, rows: Any, first: Any, first_idx: Any, second: Any, second_idx: Any, core: Any, gate: Any, bias: Any,
     gain: Any, offset: Any, weight: Any, weight_idx: Any, total: Any, normal: Any, scale: Any,
 ) -> None:  # fmt: skip
     """Sum weighted messages with a hidden layer: total[first_idx] += weight[weight_idx] * message(row).
 
     Args:
-        rows: (M, 2 W) own projections; becomes the input of the hidden layer.
+        own: (., 2 W) projections of the row's own features.
+        own_idx: (M,) row of `own`; empty where each row has its own.
+        rows: (M, 2 W) inputs of the hidden layer, written; may be `own` where each row has its own.
         first: (., 2 W) projections that rows share, with the bias; rows of one `first_idx` share a sum.
         first_idx: (M,) row of `first` and of `total`.
         second: (., 2 W) projections that rows share.
@@ -74,25 +77,31 @@ def message_forward(
         scale: (M, 2) one over their deviations, written.
     """
     width = core.shape[0]
-    hidden = np.empty((_ROWS, 2 * width), dtype=np.float32)
-    out = np.empty((_ROWS, 2 * width), dtype=np.float32)
-    for begin in range(0, rows.shape[0], _ROWS):
-        size = min(_ROWS, rows.shape[0] - begin)
+    hidden_core, hidden_gate = np.empty((ROWS, width), dtype=np.float32), np.empty((ROWS, width), dtype=np.float32)
+    out_core, out_gate = np.empty((ROWS, width), dtype=np.float32), np.empty((ROWS, width), dtype=np.float32)
+    for begin in range(0, rows.shape[0], ROWS):
+        size = min(ROWS, rows.shape[0] - begin)
         for i in range(size):
-            row, x, y = rows[begin + i], first[first_idx[begin + i]], second[second_idx[begin + i]]
-            h, o = hidden[i], out[i]
+            m = begin + i
+            row, x, y = rows[m], first[first_idx[m]], second[second_idx[m]]
+            p = own[own_idx[m]] if own_idx.size else own[m]
+            hc, hg = hidden_core[i], hidden_gate[i]
             for j in range(2 * width):
-                value = row[j] + x[j] + y[j]
-                row[j] = value
-                h[j] = value * sigmoid(value)
-                o[j] = bias[j]
-        multiply_block(hidden, 0, core, out, 0, size)
-        multiply_block(hidden, width, gate, out, width, size)
+                row[j] = p[j] + x[j] + y[j]
+            for j in range(width):
+                hc[j] = row[j] * sigmoid(row[j])
+                hg[j] = row[width + j] * sigmoid(row[width + j])
+        np.dot(hidden_core[:size], core, out_core[:size])
+        np.dot(hidden_gate[:size], gate, out_gate[:size])
         for i in range(size):
             m = begin + i
             z = normal[m]
-            scale[m, 0] = normalise(out[i], 0, width, z)
-            scale[m, 1] = normalise(out[i], width, width, z)
+            oc, og = out_core[i], out_gate[i]
+            for j in range(width):
+                oc[j] += bias[j]
+                og[j] += bias[width + j]
+            scale[m, 0] = normalise(oc, z[:width])
+            scale[m, 1] = normalise(og, z[width:])
             t, w = total[first_idx[m]], weight[weight_idx[m]]
             for j in range(width):
                 c = gain[j] * z[j] + offset[j]
@@ -102,13 +111,14 @@ def message_forward(
 
 @compiled
 def message_backward(
-    d_total: Any, rows: Any, first_idx: Any, second_idx: Any, core_t: Any, gate_t: Any, gain: Any, offset: Any,
-    weight: Any, weight_idx: Any, normal: Any, scale: Any, d_first: Any, d_second: Any, d_weight: Any,
+    d_total: Any, own_idx: Any, rows: Any, first_idx: Any, second_idx: Any, core_t: Any, gate_t: Any, gain: Any, offset: Any,
+    weight: Any, weight_idx: Any, normal: Any, scale: Any, d_own: Any, d_first: Any, d_second: Any, d_weight: Any,
 ) -> None:  # fmt: skip
-    """Derivatives of `message_forward`; `rows` becomes the derivative by the own projections.
+    """Derivatives of `message_forward`; `rows` becomes the derivative by the inputs of the hidden layer.
 
     Args:
         d_total: (., W) derivative by the sums.
+        own_idx: as before.
         rows: (M, 2 W) as the forward pass left it; overwritten.
         first_idx: as before.
         second_idx: as before.
@@ -120,18 +130,19 @@ def message_backward(
         weight_idx: as before.
         normal: as the forward pass left it.
         scale: as the forward pass left it.
+        d_own: (., 2 W) added to, unless each row has its own, which is then in `rows`.
         d_first: (., 2 W) added to.
         d_second: (., 2 W) added to.
         d_weight: (., W) added to.
     """
     width = core_t.shape[0]
-    hidden = np.empty((_ROWS, 2 * width), dtype=np.float32)
-    out = np.empty((_ROWS, 2 * width), dtype=np.float32)
-    for begin in range(0, rows.shape[0], _ROWS):
-        size = min(_ROWS, rows.shape[0] - begin)
+    hidden_core, hidden_gate = np.empty((ROWS, width), dtype=np.float32), np.empty((ROWS, width), dtype=np.float32)
+    out_core, out_gate = np.empty((ROWS, width), dtype=np.float32), np.empty((ROWS, width), dtype=np.float32)
+    for begin in range(0, rows.shape[0], ROWS):
+        size = min(ROWS, rows.shape[0] - begin)
         for i in range(size):
             m = begin + i
-            z, o = normal[m], out[i]
+            z, oc, og = normal[m], out_core[i], out_gate[i]
             d, w, dw = d_total[first_idx[m]], weight[weight_idx[m]], d_weight[weight_idx[m]]
             for j in range(width):
                 c = gain[j] * z[j] + offset[j]
@@ -139,24 +150,28 @@ def message_backward(
                 s, t = sigmoid(c), sigmoid(g)
                 dw[j] += d[j] * c * s * t
                 dm = d[j] * w[j] * t
-                o[j] = dm * s * (f32(1.0) + c * (f32(1.0) - s)) * gain[j]
-                o[width + j] = dm * c * s * (f32(1.0) - t) * gain[width + j]
-            denormalise(o, 0, width, z, scale[m, 0])
-            denormalise(o, width, width, z, scale[m, 1])
-            h = hidden[i]
-            for j in range(2 * width):
-                h[j] = f32(0.0)
-        multiply_block(out, 0, core_t, hidden, 0, size)
-        multiply_block(out, width, gate_t, hidden, width, size)
+                oc[j] = dm * s * (f32(1.0) + c * (f32(1.0) - s)) * gain[j]
+                og[j] = dm * c * s * (f32(1.0) - t) * gain[width + j]
+            denormalise(oc, z[:width], scale[m, 0])
+            denormalise(og, z[width:], scale[m, 1])
+        np.dot(out_core[:size], core_t, hidden_core[:size])
+        np.dot(out_gate[:size], gate_t, hidden_gate[:size])
         for i in range(size):
             m = begin + i
-            row, h, dx, dy = rows[m], hidden[i], d_first[first_idx[m]], d_second[second_idx[m]]
+            row, hc, hg = rows[m], hidden_core[i], hidden_gate[i]
+            for j in range(width):
+                c, g = row[j], row[width + j]
+                s, t = sigmoid(c), sigmoid(g)
+                row[j] = hc[j] * s * (f32(1.0) + c * (f32(1.0) - s))
+                row[width + j] = hg[j] * t * (f32(1.0) + g * (f32(1.0) - t))
+            dx, dy = d_first[first_idx[m]], d_second[second_idx[m]]
             for j in range(2 * width):
-                s = sigmoid(row[j])
-                value = h[j] * s * (f32(1.0) + row[j] * (f32(1.0) - s))
-                row[j] = value
-                dx[j] += value
-                dy[j] += value
+                dx[j] += row[j]
+                dy[j] += row[j]
+            if own_idx.size:
+                dp = d_own[own_idx[m]]
+                for j in range(2 * width):
+                    dp[j] += row[j]
 
 
 @compiled
@@ -181,8 +196,8 @@ def update_forward(
         row, x, y, s = rows[m], first[first_idx[m]], second[second_idx[m]], state[m]
         for j in range(2 * width):
             row[j] += x[j] + y[j]
-        scale[m, 0] = normalise(row, 0, width, row)
-        scale[m, 1] = normalise(row, width, width, row)
+        scale[m, 0] = normalise(row[:width], row[:width])
+        scale[m, 1] = normalise(row[width:], row[width:])
         for j in range(width):
             c = gain[j] * row[j] + offset[j]
             g = gain[width + j] * row[width + j] + offset[width + j]
@@ -216,8 +231,8 @@ def update_backward(
             s, t = sigmoid(c), sigmoid(g)
             out[j] = d[j] * t * s * (f32(1.0) + c * (f32(1.0) - s)) * gain[j]
             out[width + j] = d[j] * c * s * t * (f32(1.0) - t) * gain[width + j]
-        denormalise(out, 0, width, row, scale[m, 0])
-        denormalise(out, width, width, row, scale[m, 1])
+        denormalise(out[:width], row[:width], scale[m, 0])
+        denormalise(out[width:], row[width:], scale[m, 1])
         for j in range(2 * width):
             row[j] = out[j]
             dx[j] += out[j]

@@ -21,7 +21,7 @@ from torch.autograd.function import once_differentiable
 from euhedral.core.batch import CrystalBatch
 from euhedral.nn.bases_kernels import bessel_and_slope, fourier_and_slope, pull_angles, pull_lengths, unit_vectors
 from euhedral.nn.gated_kernels import message_backward, message_forward, update_backward, update_forward
-from euhedral.nn.kernels import add_at, add_product, take
+from euhedral.nn.kernels import add_at, add_product, product, take
 from euhedral.representations.graphs import Graph
 from euhedral.representations.line_graph_kernels import local_indices
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 
+_EACH = np.empty(0, dtype=np.int32)  # instead of an index: each row has its own
 _ROWS_AT_A_TIME = 6000  # edges and angles of one group of crystals: some 6 MB a block of layers
 
 
@@ -38,13 +39,11 @@ def _array(tensor: Tensor) -> Array:
 
 
 def _matrix(*linears: nn.Linear) -> Array:
-    """The (input, output) matrix of a chain of linear maps, its input padded to a multiple of four."""
-    product = linears[0].weight.detach().double().T
+    """The (input, output) matrix of a chain of linear maps."""
+    matrix = linears[0].weight.detach().double().T
     for linear in linears[1:]:
-        product = product @ linear.weight.detach().double().T
-    padded = torch.zeros(-(-product.shape[0] // 4) * 4, product.shape[1], dtype=torch.float32)
-    padded[: product.shape[0]] = product
-    return _array(padded)
+        matrix = matrix @ linear.weight.detach().double().T
+    return _array(matrix.float())
 
 
 class _Map:
@@ -55,14 +54,18 @@ class _Map:
         self.back = np.ascontiguousarray(self.forth.T)
 
     def __call__(self, values: Array) -> Array:
-        return self.add(values, np.zeros((values.shape[0], self.forth.shape[1]), dtype=np.float32))
+        out = np.empty((values.shape[0], self.forth.shape[1]), dtype=np.float32)
+        product(values, self.forth, out)
+        return out
 
     def add(self, values: Array, out: Array) -> Array:
         add_product(values, self.forth, out)
         return out
 
     def pull(self, gradient: Array) -> Array:
-        return self.add_pull(gradient, np.zeros((gradient.shape[0], self.back.shape[1]), dtype=np.float32))
+        out = np.empty((gradient.shape[0], self.back.shape[1]), dtype=np.float32)
+        product(gradient, self.back, out)
+        return out
 
     def add_pull(self, gradient: Array, out: Array) -> Array:
         add_product(gradient, self.back, out)
@@ -290,7 +293,9 @@ class _State:
         part = self.part
         first, second = self._ends(gate)
         own, idx = (
-            (gate.chains["fourier"](self.fourier), part.pair) if angles is None else (gate.parts["angle"](angles), None)
+            (gate.chains["fourier"](self.fourier), part.pair)
+            if angles is None
+            else (gate.parts["angle"](angles), _EACH)
         )
         tape = self._message(
             gate, own, idx, first, part.first, second, part.second_bond, self.bond_weight, part.second_bond
@@ -323,71 +328,61 @@ class _State:
         return first, gate.parts["second"](near)
 
     def _message(  # noqa: PLR0917  # as the kernel takes them
-        self, gate: _Gate, own: Array, own_idx: Array | None, first: Array, first_idx: Array, second: Array, second_idx: Array,
+        self, gate: _Gate, own: Array, own_idx: Array, first: Array, first_idx: Array, second: Array, second_idx: Array,
         weight: Array, weight_idx: Array,
     ) -> _Tape:  # fmt: skip
-        rows = own if own_idx is None else _taken(own, own_idx)
+        rows = np.empty((first_idx.size, own.shape[1]), dtype=np.float32) if own_idx.size else own
         summed = np.zeros((first.shape[0], self.net.width), dtype=np.float32)
         normal, scale = np.empty_like(rows), np.empty((rows.shape[0], 2), dtype=np.float32)
         message_forward(
-            rows, first, first_idx, second, second_idx, gate.core.forth, gate.gate.forth, gate.hidden_bias,
+            own, own_idx, rows, first, first_idx, second, second_idx, gate.core.forth, gate.gate.forth, gate.hidden_bias,
             gate.gain, gate.offset, weight, weight_idx, summed, normal, scale,
         )  # fmt: skip
         return _Tape(rows=rows, scale=scale, normal=normal, summed=summed)
 
     def _pull_message(  # noqa: PLR0917  # as the kernel takes them
-        self, gate: _Gate, tape: _Tape, d_summed: Array, first_idx: Array, second_idx: Array, n_second: int,
-        weight: Array, weight_idx: Array, d_weight: Array,
-    ) -> tuple[Array, Array]:  # fmt: skip
-        width = 2 * self.net.width
-        d_first = np.zeros((d_summed.shape[0], width), dtype=np.float32)
-        d_second = np.zeros((n_second, width), dtype=np.float32)
+        self, gate: _Gate, tape: _Tape, d_summed: Array, own_idx: Array, d_own: Array, first_idx: Array, second_idx: Array,
+        d_second: Array, weight: Array, weight_idx: Array, d_weight: Array,
+    ) -> Array:  # fmt: skip
+        d_first = np.zeros((d_summed.shape[0], 2 * self.net.width), dtype=np.float32)
         message_backward(
-            d_summed, tape.rows, first_idx, second_idx, gate.core.back, gate.gate.back, gate.gain, gate.offset,
-            weight, weight_idx, tape.normal, tape.scale, d_first, d_second, d_weight,
+            d_summed, own_idx, tape.rows, first_idx, second_idx, gate.core.back, gate.gate.back, gate.gain, gate.offset,
+            weight, weight_idx, tape.normal, tape.scale, d_own, d_first, d_second, d_weight,
         )  # fmt: skip
-        return d_first, d_second
+        return d_first
 
     def _pull_atoms(self, gate: _Gate, tape: _Tape, block: int) -> None:
-        part = self.part
-        d_summed = gate.out.pull(self.d_atoms)
-        d_first, d_second = self._pull_message(
-            gate,
-            tape,
-            d_summed,
-            part.target,
-            part.source,
-            self.atoms.shape[0],
-            self.atom_weight,
-            part.bond,
-            self.d_atom_weight,
-        )
-        d_projected = np.zeros((part.bond_edge.size, tape.rows.shape[1]), dtype=np.float32)
-        add_at(d_projected, part.bond, tape.rows)
-        gate.chains["radial"].add_pull(d_projected, self.d_radial)
+        part, width = self.part, 2 * self.net.width
+        d_second = np.zeros((self.atoms.shape[0], width), dtype=np.float32)
+        d_own = np.zeros((part.bond_edge.size, width), dtype=np.float32)
+        d_first = self._pull_message(
+            gate, tape, gate.out.pull(self.d_atoms), part.bond, d_own, part.target, part.source, d_second,
+            self.atom_weight, part.bond, self.d_atom_weight,
+        )  # fmt: skip
+        gate.chains["radial"].add_pull(d_own, self.d_radial)
         if block:
-            gate.parts["bond"].add_pull(d_projected[: self.n_short], self.d_change)
+            gate.parts["bond"].add_pull(d_own[: self.n_short], self.d_change)
             self.d_atoms = gate.parts["centre"].pull(d_first) + self.d_atoms  # the embeddings need no derivative
             gate.parts["neighbour"].add_pull(d_second, self.d_atoms)
 
     def _pull_bonds(self, gate: _Gate, tape: _Tape, d_angles: Array | None, block: int) -> Array | None:
-        part = self.part
+        part, width = self.part, 2 * self.net.width
         d_folded = gate.out.pull(self.d_change)
         self.d_bond_weight += d_folded * tape.summed
         d_summed = _taken(d_folded * self.bond_weight, part.short_bond)
-        d_first, d_second = self._pull_message(
-            gate, tape, d_summed, part.first, part.second_bond, self.n_short, self.bond_weight, part.second_bond,
-            self.d_bond_weight,
+        d_second = np.zeros((self.n_short, width), dtype=np.float32)
+        d_own, own_idx = (
+            (tape.rows, _EACH) if block else (np.zeros((part.pair_first.size, width), dtype=np.float32), part.pair)
+        )
+        d_first = self._pull_message(
+            gate, tape, d_summed, own_idx, d_own, part.first, part.second_bond, d_second,
+            self.bond_weight, part.second_bond, self.d_bond_weight,
         )  # fmt: skip
         self._pull_ends(gate, d_first, d_second)
-        if block == 0:
-            gate.chains["fourier"].add_pull(self._folded(tape.rows), self.d_fourier)
+        if not block:
+            gate.chains["fourier"].add_pull(d_own, self.d_fourier)
             return None
-        return (
-            gate.parts["angle"].pull(tape.rows)
-            if d_angles is None
-            else gate.parts["angle"].add_pull(tape.rows, d_angles)
-        )
+        return gate.parts["angle"].pull(d_own) if d_angles is None else gate.parts["angle"].add_pull(d_own, d_angles)
 
     def _pull_angles(self, gate: _Gate, tape: _Tape, d_angles: Array | None, block: int) -> Array | None:
         part = self.part

@@ -230,8 +230,8 @@ class CHGNet(Potential):
         return Energy(total=total, site={"magmom": moments})
 
     def _is_plain(self, vectors: Tensor) -> bool:
-        unfit = vectors.dtype != torch.float32 or vectors.device.type != "cpu" or self.embedding.embedding_dim % 4
-        return bool(unfit) or any(parameter.requires_grad for parameter in self.parameters())
+        unfit = vectors.dtype != torch.float32 or vectors.device.type != "cpu"
+        return unfit or any(parameter.requires_grad for parameter in self.parameters())
 
     def _energy(self, batch: CrystalBatch, graph: Graph, vectors: Tensor) -> Energy:
         atoms, moments = self._interact(self.embedding(batch.numbers - 1), vectors, graph)
