@@ -10,7 +10,8 @@ from pathlib import Path
 
 from euhedral.data.card import Audit
 from euhedral.data.catalogue import load
-from euhedral.data.columnar import Column, content_hash, encode, write_columns
+from euhedral.data.columnar import Column
+from euhedral.data.encoding import content_hash, encode, write_columns
 from euhedral.geometry.symmetry import symmetry
 
 SYMPREC = 0.01
@@ -59,7 +60,7 @@ def main() -> None:
     )
     path = Path(__file__).parents[1] / "src/euhedral/data/references/mp20.parquet"
     table = encode(crystals, columns=columns, text={"split": splits}, decimals=8)
-    write_columns(path, tables=[table], card=card)
+    write_columns(path, tables=[table], card=lambda: card)
     print(f"{path.name}: {path.stat().st_size:,} bytes")
 
 

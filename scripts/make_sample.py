@@ -13,7 +13,8 @@ import numpy as np
 
 from euhedral.core.composition import chemical_system
 from euhedral.data.card import Audit
-from euhedral.data.columnar import Column, content_hash, described_targets, encode, write_columns
+from euhedral.data.columnar import Column
+from euhedral.data.encoding import content_hash, described_targets, encode, write_columns
 from euhedral.data.references import reference_phases
 
 ROOT = Path(__file__).parents[1]
@@ -59,7 +60,7 @@ def main() -> None:
     )
     path = ROOT / "src/euhedral/data/sample/mp20_sample.parquet"
     table = encode(crystals, columns=columns, text={"split": sample.column("split").tolist()}, decimals=8)
-    write_columns(path, tables=[table], card=card)
+    write_columns(path, tables=[table], card=lambda: card)
     print(f"{path.name}: {path.stat().st_size:,} bytes")
 
 

@@ -10,9 +10,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from euhedral.core.crystal import Crystal
-from euhedral.data.columnar import Column, Columns, encode, write_columns
+from euhedral.data.card import DatasetCard
+from euhedral.data.columnar import Column, Columns
 from euhedral.data.dataset import Dataset
+from euhedral.data.encoding import encode, write_columns
 from euhedral.errors import FileFormatError, InvalidRequestError, RunFolderError
+
+
+def card() -> DatasetCard:
+    return DatasetCard(name="x", version="1", title="x", licence="x", doi="", citation="", description="x")
 
 
 @pytest.fixture
@@ -60,7 +66,7 @@ def test_decimals_keep_text_coordinates_exactly_and_halve_the_file(tmp_path):
     sizes = {}
     for decimals in (None, 8):
         path = tmp_path / f"{decimals}.parquet"
-        write_columns(path, tables=[encode(made, columns=[], text={}, decimals=decimals)])
+        write_columns(path, tables=[encode(made, columns=[], text={}, decimals=decimals)], card=card)
         sizes[decimals] = path.stat().st_size
         columns = Columns(path)
         assert all((columns.crystal(i).frac == made[i].frac).all() for i in range(300))
@@ -117,7 +123,7 @@ def test_a_failed_write_leaves_the_older_file(file):
         raise InvalidRequestError("the stream broke")
 
     with pytest.raises(InvalidRequestError):
-        write_columns(path, tables=broken())
+        write_columns(path, tables=broken(), card=card)
     assert path.read_bytes() == before
     assert [entry.name for entry in path.parent.iterdir()] == ["set.parquet"]
 

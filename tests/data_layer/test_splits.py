@@ -33,7 +33,8 @@ def test_random_parts_have_the_stated_shares_and_depend_on_the_seed():
 def test_duplicates_stay_together_in_a_random_split():
     import pyarrow as pa
 
-    from euhedral.data.columnar import Column, Columns, encode
+    from euhedral.data.columnar import Column, Columns
+    from euhedral.data.encoding import encode
 
     made = list(lithium(400))
     first = ["" if i % 2 == 0 else str(i - 1) for i in range(400)]

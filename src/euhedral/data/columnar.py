@@ -15,12 +15,10 @@ The schema metadata holds the format's version, the decimals and the card. Reade
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,20 +26,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from euhedral.core.crystal import Crystal, cell_from_parameters
-from euhedral.core.writing import replacing
 from euhedral.data.card import DatasetCard
-from euhedral.data.quantities import quantities
-from euhedral.errors import FileFormatError, InvalidRequestError
+from euhedral.data.quantities import quantity
+from euhedral.errors import FileFormatError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 FORMAT: Final = 1
 STRUCTURE: Final = ("id", "numbers", "frac", "cell")
-_ROW_GROUP: Final = 4096
 # decoded row groups that random access keeps; MP-20 is 20 MB
 _KEPT_BYTES: Final = 512_000_000
-_KINDS: Final = {"float": "double", "int": "int64", "text": "string"}
+#: Arrow's name for each kind of column.
+KINDS: Final = {"float": "double", "int": "int64", "text": "string"}
 
 
 @dataclass(frozen=True)
@@ -69,8 +66,6 @@ class Column:
         Raises:
             UnknownNameError: no quantity has this name.
         """
-        from euhedral.data.quantities import quantity
-
         known = quantity(name)
         return cls(name=name, unit=known.unit, method=known.method, note=known.note)
 
@@ -202,7 +197,7 @@ class Columns:
     @property
     def described(self) -> dict[str, Column]:
         """The columns beside the structure, by name."""
-        kinds = {str(arrow): kind for kind, arrow in _KINDS.items()}
+        kinds = {str(arrow): kind for kind, arrow in KINDS.items()}
         found = {}
         for field in self.schema:
             if field.name not in STRUCTURE:
@@ -289,173 +284,3 @@ def _lists(column: pa.ChunkedArray) -> tuple[NDArray[np.int64], NDArray]:
     array = column.combine_chunks()
     lengths = np.asarray(array.value_lengths().fill_null(0), dtype=np.int64)
     return np.concatenate([[0], np.cumsum(lengths)]), np.asarray(array.flatten())
-
-
-class ContentHash:
-    """Hash of what a data set says, whatever the compression: ids, elements, coordinates, cells and values.
-
-    Coordinates and cells are rounded to 1e-7 (fractions, Angstrom), below every use and above every rounding.
-
-    Args:
-        columns: the values that count, by name.
-    """
-
-    def __init__(self, *, columns: Sequence[str]) -> None:
-        self._columns = list(columns)
-        self._digest = hashlib.sha256()
-
-    def add(self, crystal: Crystal) -> None:
-        """Take the next crystal into account."""
-        values = [crystal.props.get(name) for name in self._columns]
-        self._digest.update(json.dumps([crystal.id, values]).encode())
-        frac = np.round(crystal.frac * 1e7).astype(np.int64) % 10_000_000
-        cell = np.round(crystal.cell * 1e7).astype(np.int64)
-        for array in (crystal.numbers, frac, cell):
-            self._digest.update(np.ascontiguousarray(array, dtype="<i8").tobytes())
-
-    def hexdigest(self) -> str:
-        """Return 64 hexadecimal digits."""
-        return self._digest.hexdigest()
-
-
-def content_hash(crystals: Iterable[Crystal], *, columns: Sequence[str] = ()) -> str:
-    """Hash crystals in order, as `ContentHash` does.
-
-    Args:
-        crystals: in order.
-        columns: the values that count, by name.
-    """
-    digest = ContentHash(columns=columns)
-    for crystal in crystals:
-        digest.add(crystal)
-    return digest.hexdigest()
-
-
-def encode(
-    crystals: Sequence[Crystal], *, columns: Sequence[Column], text: Mapping[str, Sequence[str]], decimals: int | None,
-) -> pa.Table:  # fmt: skip
-    """Turn crystals into a table of this format, without card.
-
-    Args:
-        crystals: at least one.
-        columns: the values to carry, from `props` or from `text`.
-        text: values of the columns of kind "text".
-        decimals: coordinates and cell parameters have at most this many, and a lies along x and b in the xy plane;
-            None keeps all digits of any cell.
-
-    Raises:
-        InvalidRequestError: a coordinate has more decimals than promised.
-    """
-    import pyarrow as pa
-
-    counts = np.array([len(crystal) for crystal in crystals], dtype=np.int64)
-    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
-    numbers = np.concatenate([crystal.numbers for crystal in crystals]).astype(np.uint8)
-    frac = np.concatenate([crystal.frac for crystal in crystals]).ravel()
-    cells = np.stack([crystal.cell.ravel() for crystal in crystals])
-    if decimals is not None:
-        whole = np.round(frac * 10.0**decimals).astype(np.int32)
-        _same(whole / 10.0**decimals, frac, crystals=crystals, counts=3 * counts, decimals=decimals)
-        parameters = np.round([[*crystal.lengths, *crystal.angles] for crystal in crystals], decimals)
-        rebuilt = np.stack([cell_from_parameters(row[:3], row[3:]).ravel() for row in parameters])
-        _same(rebuilt.ravel(), cells.ravel(), crystals=crystals, counts=np.full(len(crystals), 9), decimals=decimals)
-        frac, cells = whole, parameters
-    arrays = {
-        "id": pa.array([crystal.id for crystal in crystals], pa.string()),
-        "numbers": pa.ListArray.from_arrays(pa.array(offsets), pa.array(numbers)),
-        "frac": pa.ListArray.from_arrays(pa.array(3 * offsets), pa.array(frac)),
-        "cell": pa.FixedSizeListArray.from_arrays(pa.array(cells.ravel()), cells.shape[1]),
-    }
-    fields = [pa.field(name, array.type, nullable=False) for name, array in arrays.items()]
-    for column in columns:
-        values = text[column.name] if column.kind == "text" else [c.props.get(column.name) for c in crystals]
-        arrays[column.name] = pa.array(values, pa.type_for_alias(_KINDS[column.kind]), from_pandas=True)
-        metadata = {"unit": column.unit, "method": column.method, "note": column.note}
-        fields.append(pa.field(column.name, arrays[column.name].type, metadata=metadata))
-    header = json.dumps({"format": FORMAT, "decimals": decimals})
-    return pa.Table.from_arrays(list(arrays.values()), schema=pa.schema(fields, metadata={"euhedral": header}))
-
-
-def with_text_column(table: pa.Table, *, column: Column, values: Sequence[str]) -> pa.Table:
-    """Add a column of text to a table of this format; one of the same name is replaced.
-
-    Args:
-        table: from `encode` or `Columns`.
-        column: its name and description.
-        values: (n,) one for each row.
-    """
-    import pyarrow as pa
-
-    metadata = {"unit": column.unit, "method": column.method, "note": column.note}
-    field = pa.field(column.name, pa.string(), metadata=metadata)
-    if column.name in table.schema.names:
-        table = table.drop_columns([column.name])
-    return table.append_column(field, pa.array(values, pa.string()))
-
-
-def _same(got: NDArray, expected: NDArray, *, crystals: Sequence[Crystal], counts: NDArray, decimals: int) -> None:
-    wrong = np.flatnonzero(np.abs(got - expected) > 1e-11 * np.maximum(1.0, np.abs(expected)))
-    if wrong.size:
-        owner = crystals[int(np.searchsorted(np.cumsum(counts), wrong[0], side="right"))]
-        raise InvalidRequestError(
-            f"crystal {owner.id!r} has more than {decimals} decimals or a cell that is not in the standard setting; "
-            "write with decimals=None"
-        )
-
-
-def write_columns(
-    path: Path, *, tables: Iterable[pa.Table], card: DatasetCard | None = None, finish: Any = None,
-) -> None:  # fmt: skip
-    """Write tables of one schema as the row groups of one file, which appears only when it is whole.
-
-    Args:
-        path: where to write.
-        tables: from `encode`; read one at a time, so that memory stays flat.
-        card: stored in the file.
-        finish: called after the last table for a card that could not be known before.
-
-    Raises:
-        RunFolderError: the folder cannot be written.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    with replacing(path) as temporary:
-        writer: pq.ParquetWriter | None = None
-        try:
-            for table in tables:
-                if writer is None:
-                    writer = pq.ParquetWriter(
-                        temporary,
-                        table.schema,
-                        compression="zstd",
-                        compression_level=19 if table.num_rows <= 100_000 else 3,
-                        use_dictionary=[
-                            n
-                            for n in table.schema.names
-                            if pa.types.is_string(table.schema.field(n).type) and n != "id"
-                        ],
-                        write_statistics=False,
-                    )
-                writer.write_table(table, row_group_size=_ROW_GROUP)
-            final = finish() if finish is not None else card
-            if writer is None:
-                raise InvalidRequestError(f"{path}: a data set needs at least one crystal, got none")
-            if final is not None:
-                writer.add_key_value_metadata({"card": final.to_json()})
-        finally:
-            if writer is not None:
-                writer.close()
-
-
-def chunks(crystals: Iterable[Any], *, size: int = _ROW_GROUP) -> Iterator[list[Any]]:
-    """Cut any stream into lists, so that it can be written with flat memory."""
-    stream = iter(crystals)
-    while chunk := list(islice(stream, size)):
-        yield chunk
-
-
-def described_targets(names: Iterable[str]) -> list[Column]:
-    """Describe targets by what is known of them; a name that is not known is a target without unit."""
-    known = quantities()
-    return [Column.target(name) if name in known else Column(name=name) for name in names]

@@ -11,7 +11,8 @@ from euhedral.core.crystal import Crystal
 from euhedral.data.audit import Auditor, check_apart, value_of
 from euhedral.data.card import DatasetCard, SourceFile
 from euhedral.data.checksum import file_sha256
-from euhedral.data.columnar import Column, ContentHash, chunks, encode, write_columns
+from euhedral.data.columnar import Column
+from euhedral.data.encoding import ContentHash, chunks, encode, write_columns
 from euhedral.data.readers import Row, read_rows, structure_of
 from euhedral.data.sources import Part, Source
 from euhedral.errors import EuhedralError, FileFormatError
@@ -71,7 +72,7 @@ def convert(source: Source, *, found: Sequence[FoundPart], path: Path, progress:
             splits={name: count for name, count in splits.items() if name}, overlaps=source.overlaps, recipe=source.recipe,
         )  # fmt: skip
 
-    write_columns(path, tables=tables(), finish=finish)
+    write_columns(path, tables=tables(), card=finish)
 
 
 def rejects_path(path: Path) -> Path:

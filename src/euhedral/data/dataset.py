@@ -13,16 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from euhedral.core.crystal import Crystal
 from euhedral.core.elements import SYMBOLS, atomic_number
 from euhedral.data.card import Audit, DatasetCard
-from euhedral.data.columnar import (
-    Column,
-    Columns,
-    chunks,
-    content_hash,
-    described_targets,
-    encode,
-    with_text_column,
-    write_columns,
-)
+from euhedral.data.columnar import Column, Columns
+from euhedral.data.encoding import chunks, content_hash, described_targets, encode, with_text_column, write_columns
 from euhedral.errors import InvalidRequestError, MissingDependencyError, UnknownNameError, unknown_name
 
 if TYPE_CHECKING:
@@ -280,7 +272,8 @@ class Dataset:
         rows = np.arange(len(self._columns)) if self._rows is None else self._rows
         tables = (self._columns.take(np.asarray(part)) for part in chunks(rows, size=65_536))
         digest = content_hash(self, columns=self.values)
-        write_columns(Path(path), tables=tables, card=replace(self.card, count=len(self), sha256=digest))
+        card = replace(self.card, count=len(self), sha256=digest)
+        write_columns(Path(path), tables=tables, card=lambda: card)
         return Dataset.open(path)
 
     @property

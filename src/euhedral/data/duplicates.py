@@ -164,7 +164,7 @@ def _candidates(
     crystals: Sequence[Crystal], *, reach: float, across: int | None = None, progress: Progress | None
 ) -> Iterable[tuple[int, int]]:
     """Yield the pairs worth comparing, the most similar of each formula first; only pairs (below, from) `across`."""
-    from scipy.spatial import cKDTree
+    from scipy.spatial import KDTree
 
     groups: dict[str, list[int]] = defaultdict(list)
     for position, crystal in enumerate(crystals):
@@ -178,7 +178,7 @@ def _candidates(
     done = 0
     for group in several:
         described = np.stack(fingerprints([crystals[i] for i in group]))
-        pairs = cKDTree(described).query_pairs(reach, p=np.inf, output_type="ndarray")
+        pairs = KDTree(described).query_pairs(reach, p=np.inf, output_type="ndarray")
         apart = np.abs(described[pairs[:, 0]] - described[pairs[:, 1]]).max(axis=1, initial=0.0)
         for a, b in group[np.sort(pairs[np.argsort(apart, kind="stable")], axis=1)].tolist():
             if across is None or a < across <= b:

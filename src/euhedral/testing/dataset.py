@@ -14,8 +14,8 @@ from typing import Final
 import numpy as np
 
 from euhedral.core.crystal import Crystal
-from euhedral.data.columnar import content_hash
 from euhedral.data.dataset import Dataset
+from euhedral.data.encoding import content_hash
 from euhedral.errors import UnknownNameError
 
 
