@@ -96,6 +96,7 @@ ROWS: Final[tuple[Row, ...]] = (
         predicts="formation energy, band gap",
         symmetry="E(3)",
         tiny=MappingProxyType({"atom_width": 8, "n_convolutions": 2, "hidden_width": 12}),
+        weights=("cgcnn-mp20",),
         status="parity",
         evidence="tests/models/property/test_cgcnn.py",
         licence="CC BY 4.0 (trained on Materials Project data)",
