@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from euhedral.core.composition import chemical_system
-from euhedral.data import load, reference_phases, shared_materials
+from euhedral.data import load, reference_phases, require_disjoint, shared_materials
 from euhedral.data.dataset import Dataset
 from euhedral.errors import InvalidRequestError, UnknownNameError
 from euhedral.testing.dataset import DATASET_CHECKS
@@ -134,6 +134,15 @@ def test_the_sample_leaves_out_the_systems_kept_for_rediscovery(sample):
 
 def test_the_sample_shares_its_materials_with_the_references(sample, phases):
     assert shared_materials(sample, phases) == sorted(sample.ids.tolist())
+
+
+def test_training_on_test_material_is_refused_until_it_is_left_out(sample, phases):
+    test = sample.split("official")["test"]
+    with pytest.raises(InvalidRequestError, match=r"200 materials of mp-20-sample .* train\.without\(test\)"):
+        require_disjoint(phases, test=test)
+    rest = phases.without(test)
+    assert len(rest) == len(phases) - 200
+    require_disjoint(rest, test=test)
 
 
 def test_a_misspelt_name_gets_the_closest():

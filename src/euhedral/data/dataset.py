@@ -199,6 +199,10 @@ class Dataset:
         whole = np.logical_and.reduceat(allowed[numbers], offsets[:-1])
         return self.select(whole if self._rows is None else whole[self._rows])
 
+    def without(self, other: Dataset) -> Dataset:
+        """Take the crystals whose id is not in another set, so that training on the rest leaks none of its materials."""
+        return self.select(~np.isin(self.ids, other.ids))
+
     def labelled(self, target: str) -> Dataset:
         """Take the crystals whose target is known.
 

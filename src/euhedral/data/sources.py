@@ -22,7 +22,8 @@ class Part:
         split: the part of the official split that its rows belong to; empty when there is none.
         rows: how many of its rows belong to the data set; another number means another file.
         url: where it is published; empty for a mirror's table.
-        sha256: of its bytes; None when not known here, then it is recorded when first fetched.
+        sha256: of its bytes; None when not known here, then it is recorded when first fetched. Those of MP-20 are what
+            public repositories that pin the same files state (train and val: two that are independent of each other).
         structure: the column with the structure, "cif" or "poscar".
         only: column values that a row must have to belong.
         numbered: prefix for files whose own ids are bare numbers; empty when they are names.
