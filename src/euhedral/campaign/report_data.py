@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from euhedral.core.crystal import Crystal
-from euhedral.tasks.property import Quantity
+from euhedral.data.quantities import Quantity
 
 
 @dataclass(frozen=True)
