@@ -9,6 +9,8 @@ from euhedral.core.crystal import Crystal
 from euhedral.data import load
 from euhedral.data.dataset import Dataset
 from euhedral.data.duplicates import duplicate_of, fingerprints, mark_duplicates, shared_structures
+from euhedral.errors import InvalidCrystalError
+from euhedral.geometry.matching import Matcher
 from euhedral.testing.dataset import disjoint_splits
 
 
@@ -75,3 +77,15 @@ def test_marked_duplicates_stay_in_one_part_of_a_random_split(few, tmp_path):
         assert len(part) % 2 == 0
     again = marked.write(tmp_path / "marked.parquet")
     assert again.column("duplicate_of").tolist() == marked.column("duplicate_of").tolist()
+
+
+def test_a_crystal_that_the_matcher_cannot_handle_counts_as_new_and_is_named_once(few, caplog):
+    class Picky(Matcher):
+        def matches(self, first, second):
+            if "bad" in (first.id, second.id):
+                raise InvalidCrystalError("no primitive cell")
+            return super().matches(first, second)
+
+    crystals = [few[0], few[0].replace(id="bad"), few[0].replace(id="good"), few[0].replace(id="better")]
+    assert duplicate_of(crystals, matcher=Picky()).tolist() == [0, 1, 0, 0]
+    assert caplog.text.count("bad cannot be compared") == 1

@@ -91,7 +91,7 @@ def duplicate_of(
     Returns:
         (n,) position of the first crystal of the same structure; its own position for those that are new.
     """
-    judge = matcher or Matcher()
+    judge = _Judge(matcher or Matcher())
     leader = np.arange(len(crystals))
 
     def root(i: int) -> int:
@@ -102,7 +102,7 @@ def duplicate_of(
 
     for first, second in _candidates(crystals, reach=reach, progress=progress):
         a, b = sorted((root(first), root(second)))
-        if a != b and _same(judge, crystals[first], crystals[second]):
+        if a != b and judge.same(crystals[first], crystals[second]):
             leader[b] = a
     return np.array([root(i) for i in range(len(crystals))], dtype=np.int64)
 
@@ -127,12 +127,29 @@ def mark_duplicates(
     return dataset.with_text(Column(name="duplicate_of", kind="text", note=note), values=names.tolist())
 
 
-def _same(judge: Matcher, first: Crystal, second: Crystal) -> bool:
-    try:
-        return judge.matches(first, second)
-    except InvalidCrystalError as error:
-        _log.warning("%s and %s cannot be compared and count as different: %s", first.id, second.id, error)
-        return False
+class _Judge:
+    """Asks the matcher; a crystal that it cannot handle is like no other, and is named once."""
+
+    def __init__(self, matcher: Matcher) -> None:
+        self._matcher = matcher
+        self._unusable: set[str] = set()
+
+    def same(self, first: Crystal, second: Crystal) -> bool:
+        if first.id in self._unusable or second.id in self._unusable:
+            return False
+        try:
+            return self._matcher.matches(first, second)
+        except InvalidCrystalError:
+            self._find_unusable(first, second)
+            return False
+
+    def _find_unusable(self, *crystals: Crystal) -> None:
+        for crystal in crystals:
+            try:
+                self._matcher.matches(crystal, crystal)
+            except InvalidCrystalError as error:
+                self._unusable.add(crystal.id)
+                _log.warning("%s cannot be compared and counts as different from all: %s", crystal.id, error)
 
 
 def shared_structures(
@@ -151,11 +168,11 @@ def shared_structures(
     Returns:
         For each crystal of `first` that is in `second`: its position, and that of the most similar one that matches.
     """
-    judge = matcher or Matcher()
+    judge = _Judge(matcher or Matcher())
     both = [*first, *second]
     found: dict[int, int] = {}
     for a, b in _candidates(both, reach=reach, across=len(first), progress=progress):
-        if a not in found and _same(judge, both[a], both[b]):
+        if a not in found and judge.same(both[a], both[b]):
             found[a] = b - len(first)
     return sorted(found.items())
 
