@@ -125,6 +125,15 @@ class Loop:
                 break
         return self._relaxed(accepted)
 
+    def accepted(self) -> dict[str, Accepted]:
+        """Return every candidate that has been accepted so far, from the ledger."""
+        waves = self.ledger.records("propose").values()
+        return {item["id"]: _accepted(item) for record in waves for item in record["accepted"]}
+
+    def finished(self) -> list[Relaxed]:
+        """Return the candidates that have been relaxed so far, from the ledger."""
+        return self._relaxed(self.accepted())
+
     def _wave(self, wave: int, *, n: int, accepted: Mapping[str, Accepted]) -> dict[str, Accepted]:
         recorded = self.ledger.records("propose").get(str(wave))
         if recorded is None:

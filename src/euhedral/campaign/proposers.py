@@ -99,11 +99,9 @@ def shares(yields: Mapping[str, Yield], *, n: int, least: float = 0.125) -> dict
 
 def default_proposers() -> Sequence[Proposer]:
     """Build the two that ship: element substitution into known prototypes, and CrystalFormer."""
-    from euhedral.data.references import reference_phases
-    from euhedral.models.generation.crystalformer import CrystalFormer
-    from euhedral.models.generation.substitution import Substitution
+    from euhedral.models.registry import load_trained
 
     return (
-        Proposer("substitution", Substitution(reference_phases()), ordered=True),
-        Proposer("crystalformer", CrystalFormer.load()),
+        Proposer("substitution", load_trained("substitution", wing="generation"), ordered=True),
+        Proposer("crystalformer", load_trained("crystalformer", wing="generation")),
     )

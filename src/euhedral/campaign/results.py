@@ -127,11 +127,15 @@ class Results:
 
     def references(self) -> tuple[ReferencePhase, ...]:
         """Place the known phases of the system."""
+        atoms = {c.id: counts(c.numbers) for c in self.hull.phases.within(self.question.elements)}
         return tuple(
             ReferencePhase(
-                id=p.id, composition=p.composition, formation_energy=p.formation_energy, hull_distance=p.hull_distance
+                id=phase.id,
+                composition={symbol: float(count) for symbol, count in atoms[phase.id].items()},
+                formation_energy=phase.formation_energy,
+                hull_distance=phase.distance,
             )
-            for p in self.hull.phases()
+            for phase in self.hull.system(self.question.elements)
         )
 
     def funnel(self, decisions: Sequence[Decision], *, relaxed: Sequence[Relaxed]) -> tuple[Stage, ...]:
@@ -143,7 +147,11 @@ class Results:
         return (
             Stage("proposed", kept=len(filtered)),
             Stage("valid and new", kept=sum(d.verdict == "kept" for d in filtered), dropped=dict(why)),
-            Stage("relaxed", kept=len(placed), dropped={"could not be relaxed": len(relaxed) - len(placed)}),
+            Stage(
+                "relaxed",
+                kept=len(placed),
+                dropped={"could not be relaxed": lost} if (lost := len(relaxed) - len(placed)) else {},
+            ),
             Stage("distinct", kept=len(self._distinct(placed))),
             Stage(f"within {METASTABLE} eV/atom of the hull", kept=near),
         )
@@ -156,11 +164,10 @@ class Results:
             for name, y in yields.items()
         }
 
-    def caveats(self) -> tuple[str, ...]:
-        """What a reader must know before believing a number."""
+    @staticmethod
+    def caveats() -> tuple[str, ...]:
+        """What a reader must know besides the method of the hull and of each quantity."""
         return (
-            self.hull.description,
-            *(f"{q.name}: {q.method}; {q.note}." for q in self.quantities()),
             "Intervals hold for crystals like those of the training set; a flag marks those that are not.",
             "Nothing here has been checked by DFT or experiment; 0 K, no entropy, no kinetics.",
         )
