@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 def crystals_from(paths: Sequence[Path], *, advance: Advance) -> tuple[list[Crystal], list[Failure]]:
     """Read all that can be read; ids are made unique, so that every row of a result can be told from the others.
 
+    Crystals with overlapping atoms are failures too.
+
     Raises:
         FileFormatError: nothing was found.
     """
@@ -37,4 +39,18 @@ def crystals_from(paths: Sequence[Path], *, advance: Advance) -> tuple[list[Crys
         raise FileFormatError(
             f"no structure files in {', '.join(map(str, paths))}; expected CIF, POSCAR, extxyz or JSON"
         )
-    return crystals, failures
+    return _without_overlaps(crystals, failures=failures), failures
+
+
+def _without_overlaps(crystals: list[Crystal], *, failures: list[Failure]) -> list[Crystal]:
+    """Set crystals with two atoms in one place aside: no model says anything sensible of them."""
+    from euhedral.metrics.validity import structurally_valid, structure_fault
+
+    kept = []
+    for crystal, valid in zip(crystals, structurally_valid(crystals), strict=True):
+        if valid:
+            kept.append(crystal)
+        else:
+            reason = f"{structure_fault(crystal)}; separate the atoms or remove one"
+            failures.append(Failure(reason=reason, id=crystal.id, stage="read"))
+    return kept
