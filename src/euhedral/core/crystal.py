@@ -156,7 +156,7 @@ class Crystal:
         """
         matrix = np.asarray(cell, dtype=np.float64)
         try:
-            frac = np.linalg.solve(matrix.T, np.asarray(cart, dtype=np.float64).T).T
+            frac = np.asarray(np.linalg.solve(matrix.T, np.asarray(cart, dtype=np.float64).T).T, dtype=np.float64)
         except np.linalg.LinAlgError as error:
             raise InvalidCrystalError(f"crystal {id!r}: the lattice is degenerate (volume 0)") from error
         return cls(cell=matrix, frac=frac, numbers=np.asarray(numbers), id=id, props=props or {})
