@@ -59,7 +59,7 @@ def data() -> ReportData:
         references=(
             ReferencePhase(id="mp-1", composition={"Na": 1}, formation_energy=0.0, hull_distance=0.0),
             ReferencePhase(id="mp-2", composition={"Cl": 1}, formation_energy=0.0, hull_distance=0.0),
-            ReferencePhase(id="mp-3", composition={"Na": 1, "Cl": 1}, formation_energy=-2.0, hull_distance=0.0),
+            ReferencePhase(id="mp-3", composition={"Cl": 4, "Na": 4}, formation_energy=-2.0, hull_distance=0.0),
         ),
         hull_method="relaxed with one potential",
         funnel=(Stage("proposed", 64), Stage("valid", 50, {"atoms too close": 14})),
@@ -147,6 +147,7 @@ def test_the_scripts_have_crystals_peaks_and_hull(data):
     (back,) = parse(first["cif"], format="cif", name="back")
     np.testing.assert_array_equal(back.frac, SALT.frac)
     assert content["candidates"][2]["hull"] is None
+    assert content["references"][2]["formula"] == "NaCl"
     assert content["ties"] == [[0, 2], [1, 2]]
     assert content["style"]["Na"]["colour"] == "#ab5cf2"
 

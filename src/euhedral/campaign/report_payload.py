@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from itertools import combinations
@@ -15,7 +15,7 @@ import numpy as np
 from euhedral.campaign.report_data import Candidate, ReferencePhase, ReportData
 from euhedral.core.composition import counts, density, formula
 from euhedral.core.crystal import Crystal
-from euhedral.core.elements import SYMBOLS, element
+from euhedral.core.elements import SYMBOLS, atomic_number, element
 from euhedral.core.files.cif_writer import cif_from_crystals
 from euhedral.errors import InvalidRequestError
 from euhedral.metrics.hull import LowerHull
@@ -106,11 +106,17 @@ def _fractions(phase: ReferencePhase, elements: Sequence[str]) -> list[float]:
 def _reference(phase: ReferencePhase, elements: Sequence[str]) -> dict[str, Any]:
     return {
         "id": phase.id,
-        "formula": "".join(f"{s}{n:g}" if n != 1 else s for s, n in phase.composition.items()),
+        "formula": _reduced(phase.composition),
         "x": _fractions(phase, elements),
         "energy": phase.formation_energy,
         "hull": phase.hull_distance,
     }
+
+
+def _reduced(composition: Mapping[str, float]) -> str:
+    if all(float(amount).is_integer() for amount in composition.values()):
+        return formula([atomic_number(symbol) for symbol, amount in composition.items() for _ in range(int(amount))])
+    return "".join(f"{symbol}{amount:g}" for symbol, amount in composition.items())
 
 
 def _candidate(row: Candidate, data: ReportData) -> dict[str, Any]:
