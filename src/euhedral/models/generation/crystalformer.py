@@ -14,7 +14,8 @@ Departures:
 - Concentrations and widths are exponentials of the network's outputs, not softplus, with an upper limit of kappa.
 - The first letter comes from the same output layer as the others, after the paper's dense layer on the group.
 - Every slot kind has an output layer of its own; the paper's share columns of one.
-- The space group is drawn from the training set's frequencies, by number of elements, where it is not asked for.
+- The space group is drawn from the training set's frequencies, by number of elements, where it is not asked for; with a
+  composition, mostly from the groups and numbers of formula units that its stoichiometry has in the training set.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from euhedral.errors import FileFormatError, InvalidCrystalError, InvalidRequest
 from euhedral.geometry.wyckoff import WyckoffCrystal, to_crystal
 from euhedral.nn.causal_transformer import CausalTransformer, Memory
 from euhedral.representations.wyckoff_grammar import FormulaFill, WyckoffGrammar
+from euhedral.representations.wyckoff_prior import StructurePrior
 from euhedral.representations.wyckoff_sequences import N_LETTERS, N_NUMBERS, SITE_SLOTS, WyckoffSequences, group_tables
 from euhedral.representations.wyckoff_tokens import Tokens, multiplicity_of, pack
 from euhedral.tasks.autoregression import Autoregressor
@@ -44,7 +46,6 @@ from euhedral.tasks.heads import Categorical, GaussianMixture, VonMisesMixture
 from euhedral.tasks.weights import Weights, load_weights
 
 _SHIPPED: Final = "crystalformer-mp20"
-_MOST_ELEMENTS: Final = 8  # rows of the space group frequencies: crystals of that many elements or more share the last
 
 
 @dataclass(eq=False)
@@ -175,7 +176,7 @@ class CrystalFormer(nn.Module):
                 elif "bias" in name:
                     parameter.zero_()
         self.register_buffer("elements", torch.ones(N_NUMBERS, dtype=torch.bool))
-        self.register_buffer("group_counts", torch.ones(_MOST_ELEMENTS + 1, 231))
+        self.prior = StructurePrior()
         self.register_buffer("most_atoms", torch.tensor(20))
 
     @classmethod
@@ -202,6 +203,7 @@ class CrystalFormer(nn.Module):
                 f"expected weights of crystalformer, got those of {weights.system}; choose another folder"
             )
         model = cls(**weights.config)
+        model.prior.resize(len(weights.tensors.get("prior.seen", ())))
         try:
             model.load_state_dict(dict(weights.tensors))
         except RuntimeError as error:
@@ -217,12 +219,7 @@ class CrystalFormer(nn.Module):
         self.elements.zero_()
         self.elements[sequences.numbers.unique()] = True
         self.elements[0] = False
-        present = nn.functional.one_hot(sequences.numbers, N_NUMBERS).sum(1).clamp(max=1)[:, 1:].sum(1)
-        self.group_counts.zero_()
-        row = present.clamp(max=_MOST_ELEMENTS)
-        ones = torch.ones(len(sequences))
-        self.group_counts.index_put_((row, sequences.group), ones, accumulate=True)
-        self.group_counts[0] = self.group_counts[1:].sum(0)
+        self.prior.observe(sequences)
         centring = group_tables().centring[sequences.group]
         self.most_atoms.copy_((sequences.n_atoms // centring).max())
 
@@ -288,57 +285,59 @@ class _Plan:
     """What a request means for the grammar: which space groups, elements and formula units may be begun."""
 
     def __init__(self, model: CrystalFormer, request: Request) -> None:
-        tables = group_tables()
         self.n_max = model.n_max
         self.most_atoms = request.n_atoms
-        self.elements = model.elements.clone()
-        symbols = request.composition or request.chemical_system
-        n_elements = 0
-        if symbols:
-            wanted = torch.zeros_like(self.elements)
-            wanted[[atomic_number(symbol) for symbol in symbols]] = True
-            unknown = wanted & ~self.elements
-            if (request.composition and unknown.any()) or not (wanted & self.elements).any():
-                names = ", ".join(SYMBOLS[number] for number in unknown.nonzero()[:, 0].tolist())
-                raise InvalidRequestError(f"CrystalFormer was not trained on {names}; choose other elements")
-            self.elements &= wanted
-        if request.composition:
-            n_elements = min(len(request.composition), _MOST_ELEMENTS)
-        weights = model.group_counts[n_elements].clone()
+        self.elements = _open_elements(model, request)
+        weights = model.prior.group_weights(len(request.composition or ()))
         if request.space_group is not None:
             weights = torch.zeros_like(weights)
             weights[request.space_group] = 1.0
         if self.most_atoms is not None:
+            tables = group_tables()
             smallest = tables.multiplicity.masked_fill(tables.multiplicity == 0, 999).min(1).values
             weights = weights * (smallest <= self.most_atoms * tables.centring)
-        self.fills: dict[int, tuple[FormulaFill, list[int]]] = {}
+        groups = weights.nonzero()[:, 0].tolist()
+        self.choices: list[tuple[int, int]] = [(group, 0) for group in groups]
+        self.weights = weights[groups]
+        self.fills: dict[int, FormulaFill] = {}
         if request.composition:
             formula = _reduced({atomic_number(symbol): count for symbol, count in request.composition.items()})
             most = self.most_atoms or max(int(model.most_atoms), sum(formula.values()))
-            for group in weights.nonzero()[:, 0].tolist():
-                fill = FormulaFill(group, formula=formula)
-                units = fill.units(most_atoms=most)
-                weights[group] *= bool(units)
-                self.fills[group] = fill, units
-        if not weights.any():
+            self.fills = {group: FormulaFill(group, formula=formula) for group in groups}
+            self.choices = [
+                (group, units) for group, fill in self.fills.items() for units in fill.units(most_atoms=most)
+            ]
+            self.weights = model.prior.formula_weights(formula.values(), choices=self.choices)
+            if request.space_group is not None:  # asked for, though never seen
+                self.weights = self.weights + 1e-3
+        if not self.weights.sum() > 0:
             raise InvalidRequestError(
                 f"no space group that CrystalFormer knows can hold {request}; ask for another space group or more atoms"
             )
-        self.weights = weights
 
     def begin(self, count: int, *, rng: torch.Generator) -> tuple[Tensor, WyckoffGrammar]:
         """Draw space groups, and formula units where a composition is asked for, and start a grammar."""
-        group = torch.multinomial(self.weights, count, replacement=True, generator=rng)
-        fills = None
-        if self.fills:
-            fills = []
-            for fill, units in (self.fills[number] for number in group.tolist()):
-                pick = int(torch.randint(len(units), (), generator=rng))
-                fills.append((fill, units[pick]))
+        drawn = torch.multinomial(self.weights, count, replacement=True, generator=rng).tolist()
+        pairs = [self.choices[index] for index in drawn]
+        group = torch.tensor([number for number, _ in pairs])
+        fills = [(self.fills[number], units) for number, units in pairs] if self.fills else None
         grammar = WyckoffGrammar(
             group, n_max=self.n_max, elements=self.elements, most_atoms=self.most_atoms, fills=fills
         )
         return group, grammar
+
+
+def _open_elements(model: CrystalFormer, request: Request) -> Tensor:
+    symbols = request.composition or request.chemical_system
+    if not symbols:
+        return model.elements
+    wanted = torch.zeros_like(model.elements)
+    wanted[[atomic_number(symbol) for symbol in symbols]] = True
+    unknown = wanted & ~model.elements
+    if (request.composition and unknown.any()) or not (wanted & model.elements).any():
+        names = ", ".join(SYMBOLS[number] for number in unknown.nonzero()[:, 0].tolist())
+        raise InvalidRequestError(f"CrystalFormer was not trained on {names}; choose other elements")
+    return wanted & model.elements
 
 
 def _reduced(formula: Mapping[int, int]) -> dict[int, int]:
