@@ -117,6 +117,8 @@ ROWS: Final[tuple[Row, ...]] = (
         tiny=MappingProxyType(
             {"layers": 1, "heads": 2, "key_size": 8, "model_size": 16, "embed_size": 8, "h0_size": 16, "dropout": 0.0}
         ),
+        weights=("crystalformer-mp20",),
+        licence="CC BY 4.0 (trained on Materials Project data)",
     ),
 )
 
