@@ -130,22 +130,25 @@ def test_each_kind_of_bad_row_is_rejected_with_its_reason_and_the_rest_kept(tmp_
         second = f"  {first[0]}  {first[0]}99  1  {float(first[3]) + 0.03:.8f}  {first[4]}  {first[5]}  1\n"
         kept = [line for line in rows[7]["cif"].splitlines(keepends=True) if "_chemical_formula" not in line]
         rows[7]["cif"] = "".join(kept) + second
+        last = rows[9]["cif"].splitlines()[-1].split()
+        rows[9]["cif"] = rows[9]["cif"].replace(last[5], last[5] + "123")
         return rows
 
     known = source("mp-20")
     part = replace(known.originals[1], rows=10)
     dataset = made(known, [(part, damaged_csv(tmp_path, change))], tmp_path)
     audit = dataset.card.audit
-    assert (audit.read, audit.kept) == (10, 3)
-    assert sum(audit.rejects.values()) == 7
+    assert (audit.read, audit.kept) == (10, 2)
+    assert sum(audit.rejects.values()) == 8
     assert audit.rejects["repeated id"] == 1
     assert audit.rejects["disordered"] == 1
     with rejects_path(tmp_path / "mp-20.parquet").open(newline="") as file:
         rejects = list(csv.DictReader(file))
-    assert [int(reject["row"]) for reject in rejects] == [1, 2, 3, 4, 5, 6, 7]
+    assert [int(reject["row"]) for reject in rejects] == [1, 2, 3, 4, 5, 6, 7, 9]
     assert all(reject["file"] == "val.csv" and reject["reason"] for reject in rejects)
     assert "'large'" in rejects[4]["reason"]
     assert "they overlap" in rejects[6]["reason"]
+    assert "decimals" in rejects[7]["reason"]
 
 
 @pytest.mark.parametrize("length", [0.3, 0.9999])

@@ -12,10 +12,10 @@ from euhedral.data.audit import Auditor, check_apart, value_of
 from euhedral.data.card import DatasetCard, SourceFile
 from euhedral.data.checksum import file_sha256
 from euhedral.data.columnar import Column
-from euhedral.data.encoding import ContentHash, chunks, encode, write_columns
+from euhedral.data.encoding import ContentHash, chunks, encode, fits_decimals, write_columns
 from euhedral.data.readers import Row, read_rows, structure_of
 from euhedral.data.sources import Part, Source
-from euhedral.errors import EuhedralError, FileFormatError
+from euhedral.errors import EuhedralError, FileFormatError, InvalidCrystalError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -130,6 +130,10 @@ def _name(source: Source, *, part: Part, row: Row, number: int) -> str:
 def _crystal(source: Source, *, part: Part, row: Row, name: str) -> Crystal:
     crystal = structure_of(row, column=part.structure, name=name)
     check_apart(crystal)
+    if source.decimals is not None and not fits_decimals(crystal, decimals=source.decimals):
+        raise InvalidCrystalError(
+            f"{name}: coordinates or cell have more than the {source.decimals} decimals that {source.name} has; the row was changed"
+        )
     props: dict[str, float | int] = {}
     for group, kind in ((source.targets, float), (source.integers, int)):
         for target, values in group.items():

@@ -128,8 +128,24 @@ def with_text_column(table: pa.Table, *, column: Column, values: Sequence[str]) 
     return table.append_column(field, pa.array(values, pa.string()))
 
 
+def fits_decimals(crystal: Crystal, *, decimals: int) -> bool:
+    """Tell whether coordinates and cell parameters of a crystal have at most so many decimals, in the standard setting.
+
+    Args:
+        crystal: any.
+        decimals: as in `encode`.
+    """
+    parameters = np.round([*crystal.lengths, *crystal.angles], decimals)
+    cell = cell_from_parameters(parameters[:3], parameters[3:])
+    return bool(_near(np.round(crystal.frac, decimals), crystal.frac).all() and _near(cell, crystal.cell).all())
+
+
+def _near(got: NDArray, expected: NDArray) -> NDArray[np.bool_]:
+    return np.abs(got - expected) <= 1e-11 * np.maximum(1.0, np.abs(expected))
+
+
 def _same(got: NDArray, expected: NDArray, *, crystals: Sequence[Crystal], counts: NDArray, decimals: int) -> None:
-    wrong = np.flatnonzero(np.abs(got - expected) > 1e-11 * np.maximum(1.0, np.abs(expected)))
+    wrong = np.flatnonzero(~_near(got, expected))
     if wrong.size:
         owner = crystals[int(np.searchsorted(np.cumsum(counts), wrong[0], side="right"))]
         raise InvalidRequestError(
