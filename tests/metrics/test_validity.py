@@ -96,6 +96,11 @@ def test_mixed_valence_names_its_element():
     assert guess(parse_formula("MnO2")).mixed == ""
 
 
+def test_states_far_apart_do_not_mix():
+    found = guess(parse_formula("Li3MnO4"))  # Mn5+, not half Mn4+ and some Mn7+
+    assert (str(found), found.mixed, found.implausible) == ("Li+ Mn5+ O2-", "", True)
+
+
 def test_states_that_crystals_hardly_show_are_flagged():
     found = guess(parse_formula("BaFeO4"))
     assert (found.balanced, found.implausible) == (True, True)

@@ -203,7 +203,7 @@ def _flags(row: Candidate) -> list[tuple[str, str]]:
         flags.append(("warn", "unusual oxidation state"))
     if any(p.unlike_training for p in row.predictions.values()):
         flags.append(("warn", "unlike training data"))
-    return flags + [("warn", note) for note in row.notes if len(note) <= 60]
+    return flags + [("note", note) for note in row.notes if len(note) <= 60]
 
 
 def _formula(text: str) -> str:

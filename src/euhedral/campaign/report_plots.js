@@ -99,7 +99,10 @@ function binaryHull(plot, data, placed, pick) {
   for (const row of [...placed].reverse()) mark(plot, x(row.x[1]), y(row.energy), row, pick);
   const blocked = [];
   for (const [px, py] of [...stable, ...placed.map(r => ({x: r.x, energy: r.energy}))].map(r => [x(r.x[1]), y(r.energy)])) blocked.push([px - 7, py - 7, px + 7, py + 7]);
-  for (const r of stable) if (r.energy < 0) placeLabel(plot, x(r.x[1]), y(r.energy) + 4, r.formula, blocked);
+  stable.forEach((r, k) => {
+    const again = stable.slice(0, k).some(other => other.formula === r.formula); // polymorphs within a hair of the hull
+    if (r.energy < 0 && !again) placeLabel(plot, x(r.x[1]), y(r.energy) + 4, r.formula, blocked);
+  });
   data.elements.forEach((symbol, k) => svg("text", {x: x(k), y: y(0) - 12, "text-anchor": k ? "end" : "start", class: "strong halo"}, plot, symbol));
 }
 
@@ -126,7 +129,7 @@ function ternaryHull(plot, data, pick) {
   for (const r of data.references.filter(r => r.hull <= data.onHull)) {
     const [px, py] = at(r.x);
     withTip(svg("circle", {cx: px, cy: py, r: 4, fill: "#1b2430"}, plot), `${r.formula} (${r.id}), on the hull\nformation energy ${signed(r.energy)} eV/atom`);
-    if (r.x.every(v => v < 0.999)) labels.push([px, py, r.formula]);
+    if (r.x.every(v => v < 0.999) && !labels.some(other => other[2] === r.formula)) labels.push([px, py, r.formula]);
   }
   for (const rows of [...places.values()].reverse()) {
     const best = rows.reduce((p, q) => (q.hull ?? Infinity) < (p.hull ?? Infinity) ? q : p), [px, py] = at(best.x);

@@ -16,6 +16,9 @@ import numpy as np
 from euhedral.core.elements import Element, element
 from euhedral.metrics.validity import METALS
 
+# Pb3O4 holds lead two apart; nothing usual holds an element in states farther apart than that.
+_WIDEST_MIXTURE = 2
+
 
 @dataclass(frozen=True)
 class OxidationGuess:
@@ -130,7 +133,11 @@ def _best_mixed(
         return None, ""
     for position, known in enumerate(elements):
         others = [states if i != position else (0,) for i, states in enumerate(choices)]
-        pairs = [(a, b) for a, b in zip(choices[position], choices[position][1:], strict=False) if a * b > 0]
+        pairs = [
+            (a, b)
+            for a, b in zip(choices[position], choices[position][1:], strict=False)
+            if a * b > 0 and b - a <= _WIDEST_MIXTURE
+        ]
         if not pairs:
             continue
         for row in product(*others):
