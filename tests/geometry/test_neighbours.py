@@ -72,6 +72,73 @@ def test_large_cells_agree_with_vesin(crystals):
     assert as_set(found) == set(zip(i.tolist(), j.tolist(), *shift.astype(int).T.tolist(), strict=True))
 
 
+@pytest.mark.parametrize(
+    "cell",
+    [
+        [[30.0, 0.0, 0.0], [0.0, 9.0, 0.0], [0.0, 0.0, 4.0]],
+        [[12.0, 0.0, 0.0], [17.0, 9.0, 0.0], [-25.0, 11.0, 8.0]],
+        [[5.0, -6.0, 1.0], [20.0, 9.0, -14.0], [-3.0, 2.0, 40.0]],
+        [[0.0, 9.0, 5.0], [8.0, 0.0, 6.0], [7.0, 9.5, 0.0]],
+    ],
+)
+@pytest.mark.parametrize("cutoff", [0.8, 3.1, 8.7])
+def test_many_atoms_in_a_cell_of_any_shape_agree_with_vesin(cell, cutoff):
+    from vesin import NeighborList
+
+    rng = np.random.default_rng(3)
+    cell = np.array(cell)
+    frac = rng.random((90, 3)) + rng.integers(-2, 3, (90, 3))
+    found = neighbours_within(cell[None], frac=frac, n_atoms=[90], cutoff=cutoff)
+    i, j, shift = NeighborList(cutoff=cutoff, full_list=True).compute(
+        points=frac @ cell, box=cell, periodic=True, quantities="ijS"
+    )
+    assert as_set(found) == set(zip(i.tolist(), j.tolist(), *shift.astype(int).T.tolist(), strict=True))
+    assert len(found) == len(i)
+
+
+@pytest.mark.parametrize("n_atoms", [30, 90])
+def test_nearest_neighbours_of_uneven_atoms_are_found_however_far(n_atoms):
+    # a dense droplet and one atom far from it, so that no one radius suits both
+    rng = np.random.default_rng(4)
+    cell = np.diag([60.0, 50.0, 55.0])
+    frac = np.concatenate([0.5 + rng.uniform(-0.06, 0.06, (n_atoms - 1, 3)), [[-0.02, 1.03, 0.0]]])
+    found = nearest_neighbours(cell[None], frac=frac, n_atoms=[n_atoms], k=5, tie=0.0)
+    offsets = np.array(list(itertools.product(range(-3, 4), repeat=3)))
+    for atom in range(n_atoms):
+        vectors = (frac[:, None] + offsets[None] - frac[atom]).reshape(-1, 3) @ cell
+        expected = np.sort(np.linalg.norm(vectors, axis=1))[1:6]
+        np.testing.assert_allclose(found.distance[found.target == atom], expected, atol=1e-9)
+
+
+def test_ties_are_broken_by_source_and_then_image():
+    # atoms on whole and half coordinates of a cubic cell: distances tie to the last bit
+    frac = np.array([[0, 0, 0], [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]])
+    found = nearest_neighbours(np.eye(3)[None] * 4.0, frac=frac, n_atoms=[4], k=7, tie=0.0, strict=True)
+    for atom in range(4):
+        edges = [
+            (d, s, tuple(image))
+            for d, s, image in zip(
+                found.distance[found.target == atom],
+                found.source[found.target == atom],
+                found.image[found.target == atom].tolist(),
+                strict=True,
+            )
+        ]
+        assert len(edges) == 7
+        assert edges == sorted(edges)
+
+
+def test_a_crowded_cell_makes_the_lists_grow():
+    # all atoms in one corner: far more pairs than the mean density lets expect
+    rng = np.random.default_rng(5)
+    frac = rng.uniform(0.0, 0.05, (40, 3))
+    cells = np.stack([np.eye(3) * 50.0] * 3)
+    found = neighbours_within(cells, frac=np.concatenate([frac] * 3), n_atoms=[40, 40, 40], cutoff=6.0)
+    assert len(found) == 3 * 40 * 39
+    alone = neighbours_within(cells[:1], frac=frac, n_atoms=[40], cutoff=6.0)
+    np.testing.assert_array_equal(found.distance[40 * 39 : 2 * 40 * 39], alone.distance)
+
+
 def test_a_batch_has_the_neighbours_of_its_crystals(crystals):
     chosen = [crystals[name] for name in ("triclinic", "isolated", "heusler", "large")]
     cells = np.stack([c.cell for c in chosen])

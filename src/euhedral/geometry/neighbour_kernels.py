@@ -2,272 +2,274 @@
 
 In a basis where the cell is lower triangular (c alone has a z component, b none along z, a along x only) the images of an
 atom inside a sphere can be listed without a miss: the radius bounds the index along c, what is left of it bounds the index
-along b, and what is left then bounds the index along a. The cost is that of the pairs found, for a cell of any shape.
-Large cells sort their atoms into bins first, so that the cost stays linear in the number of atoms.
+along b, and what is left then bounds the index along a, the shortest. The cost is that of the pairs found, for a cell of
+any shape. In a small cell each two atoms are searched once: j seen from i is i seen from j, reversed.
+
+A large cell is cut into columns along a. Of each column only the stretch that the sphere reaches is looked at, so that the
+cost is linear in the number of atoms.
+
+Lists are filled from place `count` on; `image` is flat, three numbers a pair. A search returns the new count, or -1 when its
+pairs do not fit. The lists are made by NumPy, whose large pages cost a third of a compiled loop's.
 """
 
 from __future__ import annotations
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
-# Distances are compared after the lattice sums are rounded; a neighbour this close outside the bounds is still looked at.
+# Bounds are widened by this, so that rounding never hides a pair; the distance itself decides.
 _SLACK = 1e-9
+# A column is this fraction of the cutoff wide, a segment of it this fraction of that long: narrow ones fit the sphere
+# better, wide ones are fewer.
+_COLUMN = 0.6
+_SEGMENT = 0.5
 
 
-@njit(cache=True, nogil=True)
-def triangular(cell: NDArray) -> tuple[NDArray, NDArray]:
+@njit(cache=True, nogil=True, error_model="numpy")
+def triangular(cell):
     """Order the lattice vectors by length and rotate them so that their matrix is lower triangular.
 
     Returns:
-        (3, 3) lower-triangular rows, Angstrom, and (3,) which lattice vector each row is.
+        a_x, b_x, b_y, c_x, c_y, c_z in Angstrom and 1/a_x, 1/b_y, 1/c_z; and (3,) which lattice vector each is.
     """
     order = np.argsort(np.array([np.dot(cell[0], cell[0]), np.dot(cell[1], cell[1]), np.dot(cell[2], cell[2])]))
-    rows = np.empty((3, 3))
-    for i in range(3):
-        rows[i] = cell[order[i]]
     lower = np.zeros((3, 3))
     basis = np.zeros((3, 3))
     for i in range(3):
-        rest = rows[i].copy()
+        row = cell[order[i]]
+        rest = row.copy()
         for j in range(i):
-            lower[i, j] = np.dot(rows[i], basis[j])
+            lower[i, j] = np.dot(row, basis[j])
             rest -= lower[i, j] * basis[j]
         lower[i, i] = np.sqrt(np.dot(rest, rest))
         basis[i] = rest / lower[i, i]
-    return lower, order
+    ax, by, cz = lower[0, 0], lower[1, 1], lower[2, 2]
+    return (ax, lower[1, 0], by, lower[2, 0], lower[2, 1], cz, 1.0 / ax, 1.0 / by, 1.0 / cz), order
 
 
-@njit(cache=True, nogil=True)
-def grown(source: NDArray, target: NDArray, image: NDArray, distance: NDArray) -> tuple:
-    """Double the room for pairs."""
-    n = source.size
-    new_source, new_target = np.empty(2 * n, np.int64), np.empty(2 * n, np.int64)
-    new_image, new_distance = np.empty((2 * n, 3), np.int64), np.empty(2 * n)
-    new_source[:n], new_target[:n], new_image[:n], new_distance[:n] = source, target, image, distance
-    return new_source, new_target, new_image, new_distance
+@njit(cache=True, nogil=True, error_model="numpy")
+def images_within(da, db, dc, itself, lower, order, cutoff, image, distance, count):
+    """List the images of one atom within the cutoff of another.
 
-
-@njit(cache=True, nogil=True)
-def pairs_of_one(
-    lower, order, frac, first, i, cutoff, source, target, image, distance, count
-):  # fmt: skip
-    """Append all neighbours of atom i of one small crystal within the cutoff; see the module's text."""
-    radius2 = cutoff * cutoff
+    Args:
+        da: fractional difference along the shortest lattice vector.
+        db: along the second.
+        dc: along the longest.
+        itself: leave out the difference of nothing.
+        lower: from `triangular`.
+        order: from `triangular`.
+        cutoff: Angstrom.
+        image: (3 * room,) to fill.
+        distance: (room,) to fill.
+        count: first free place.
+    """
+    ax, bx, by, cx, cy, cz, inverse_a, inverse_b, inverse_c = lower
     a, b, c = order[0], order[1], order[2]
-    l00, l10, l11 = lower[0, 0], lower[1, 0], lower[1, 1]
-    l20, l21, l22 = lower[2, 0], lower[2, 1], lower[2, 2]
-    reach = cutoff / l22 + _SLACK
-    for j in range(frac.shape[0]):
-        da = frac[j, a] - frac[i, a]
-        db = frac[j, b] - frac[i, b]
-        dc = frac[j, c] - frac[i, c]
-        for nc in range(int(np.ceil(-dc - reach)), int(np.floor(-dc + reach)) + 1):
-            wc = dc + nc
-            z2 = (wc * l22) ** 2
-            left = np.sqrt(max(radius2 - z2, 0.0)) / l11 + _SLACK
-            middle = -db - wc * l21 / l11
-            for nb in range(int(np.ceil(middle - left)), int(np.floor(middle + left)) + 1):
-                wb = db + nb
-                y = wb * l11 + wc * l21
-                yz2 = y * y + z2
-                left_x = np.sqrt(max(radius2 - yz2, 0.0)) / l00 + _SLACK
-                along = (wb * l10 + wc * l20) / l00 + da
-                for na in range(int(np.ceil(-along - left_x)), int(np.floor(-along + left_x)) + 1):
-                    x = (along + na) * l00
-                    d2 = x * x + yz2
-                    if d2 > radius2 or (i == j and na == 0 and nb == 0 and nc == 0):
-                        continue
-                    if count == source.size:
-                        source, target, image, distance = grown(source, target, image, distance)
-                    source[count] = first + j
-                    target[count] = first + i
-                    image[count, a] = na
-                    image[count, b] = nb
-                    image[count, c] = nc
-                    distance[count] = np.sqrt(d2)
+    radius2 = cutoff * cutoff
+    room = distance.size
+    reach = cutoff * inverse_c + _SLACK
+    for nc in range(int(np.ceil(-dc - reach)), int(np.floor(-dc + reach)) + 1):
+        wc = dc + nc
+        z2 = (wc * cz) * (wc * cz)
+        left = np.sqrt(max(radius2 - z2, 0.0)) * inverse_b + _SLACK
+        middle = -db - wc * cy * inverse_b
+        for nb in range(int(np.ceil(middle - left)), int(np.floor(middle + left)) + 1):
+            wb = db + nb
+            y = wb * by + wc * cy
+            yz2 = y * y + z2
+            along = (wb * bx + wc * cx) * inverse_a + da
+            left_x = np.sqrt(max(radius2 - yz2, 0.0)) * inverse_a + _SLACK
+            first, last = int(np.ceil(-along - left_x)), int(np.floor(-along + left_x))
+            if count + last - first >= room:
+                return -1
+            for na in range(first, last + 1):
+                x = (along + na) * ax
+                d2 = x * x + yz2
+                if d2 > radius2 or (itself and na == 0 and nb == 0 and nc == 0):
+                    continue
+                image[3 * count + a] = na
+                image[3 * count + b] = nb
+                image[3 * count + c] = nc
+                distance[count] = np.sqrt(d2)
+                count += 1
+    return count
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def pairs_of_small(lower, order, frac, first, cutoff, source, target, image, distance, count):
+    """List all pairs of a small crystal, target by target and source by source; atoms are numbered from `first` on."""
+    n = frac.shape[0]
+    a, b, c = order[0], order[1], order[2]
+    start = np.empty((n, n + 1), np.int64)
+    for i in range(n):
+        for j in range(n):
+            start[i, j] = count
+            if j < i or (j == i and i > 0):
+                # all atoms see their own images alike
+                begin, end = (start[j, i], start[j, i + 1]) if j < i else (start[0, 0], start[0, 1])
+                sign = -1 if j < i else 1
+                if count + end - begin > distance.size:
+                    return -1
+                for p in range(begin, end):
+                    image[3 * count] = sign * image[3 * p]
+                    image[3 * count + 1] = sign * image[3 * p + 1]
+                    image[3 * count + 2] = sign * image[3 * p + 2]
+                    distance[count] = distance[p]
                     count += 1
-    return source, target, image, distance, count
+            else:
+                count = images_within(
+                    frac[j, a] - frac[i, a], frac[j, b] - frac[i, b], frac[j, c] - frac[i, c], i == j,
+                    lower, order, cutoff, image, distance, count,
+                )  # fmt: skip
+                if count < 0:
+                    return -1
+            source[start[i, j] : count] = first + j
+        start[i, n] = count
+        target[start[i, 0] : count] = first + i
+    return count
 
 
-@njit(cache=True, nogil=True)
-def bins(cell, frac, cutoff):  # noqa: ANN001, ANN201
-    """Sort the wrapped atoms of a large crystal into bins about half a cutoff wide.
+@njit(cache=True, nogil=True, error_model="numpy")
+def columns(lower, order, frac, cutoff):
+    """Sort the atoms of a large crystal into columns along its shortest lattice vector, and these into segments.
 
     Returns:
-        bins along each axis, bins to visit on each side, wrapped coordinates, the cell each atom was wrapped from,
-        first place of each bin (with the end), atoms in the order of their bins.
+        (3,) segments, columns along b, columns along c; (bins + 1,) first place of each segment; (n,) atom at each place;
+        (3, n) Cartesian positions of the wrapped atoms, in the turned basis, by place, and (3, n) by atom; (n, 3) the cell
+        each atom was wrapped from, along a, b, c of the crystal; room for n squared distances and for n places.
     """
     n = frac.shape[0]
-    inverse = np.linalg.inv(cell)
-    counts = np.empty(3, np.int64)
-    reach = np.empty(3, np.int64)
-    for axis in range(3):
-        spacing = 1.0 / np.sqrt(np.dot(inverse[:, axis], inverse[:, axis]))
-        counts[axis] = max(1, min(int(spacing / (0.5 * cutoff)), int(np.ceil(n ** (1.0 / 3.0)))))
-        reach[axis] = int(np.ceil(cutoff / (spacing / counts[axis]) + _SLACK))
-    wrapped = np.empty((n, 3))
+    ax, bx, by, cx, cy, cz, _, _, _ = lower
+    width = cutoff * _COLUMN
+    while max(1.0, ax / width / _SEGMENT) * max(1.0, by / width) * max(1.0, cz / width) > 8.0 * n + 64.0:
+        width *= 1.5
+    grid = np.array([max(1, int(ax / width / _SEGMENT)), max(1, int(by / width)), max(1, int(cz / width))])
+    position = np.empty((3, n))
     moved = np.empty((n, 3), np.int64)
-    which = np.empty(n, np.int64)
+    segment = np.empty(n, np.int64)
+    wrapped = np.empty(3)
     for i in range(n):
-        place = 0
         for axis in range(3):
-            whole = np.floor(frac[i, axis])
-            wrapped[i, axis] = frac[i, axis] - whole
-            moved[i, axis] = int(whole)
-            place = place * counts[axis] + min(int(wrapped[i, axis] * counts[axis]), counts[axis] - 1)
-        which[i] = place
-    start = np.zeros(counts[0] * counts[1] * counts[2] + 1, np.int64)
+            whole = np.floor(frac[i, order[axis]])
+            wrapped[axis] = frac[i, order[axis]] - whole
+            moved[i, order[axis]] = int(whole)
+        position[0, i] = wrapped[0] * ax + wrapped[1] * bx + wrapped[2] * cx
+        position[1, i] = wrapped[1] * by + wrapped[2] * cy
+        position[2, i] = wrapped[2] * cz
+        column = min(int(wrapped[1] * grid[1]), grid[1] - 1) * grid[2] + min(int(wrapped[2] * grid[2]), grid[2] - 1)
+        segment[i] = column * grid[0] + min(int(wrapped[0] * grid[0]), grid[0] - 1)
+    start = np.zeros(grid[0] * grid[1] * grid[2] + 1, np.int64)
     for i in range(n):
-        start[which[i] + 1] += 1
+        start[segment[i] + 1] += 1
     start = np.cumsum(start)
     cursor = start[:-1].copy()
-    order = np.empty(n, np.int64)
+    atom = np.empty(n, np.int64)
+    placed = np.empty((3, n))
     for i in range(n):
-        order[cursor[which[i]]] = i
-        cursor[which[i]] += 1
-    return counts, reach, wrapped, moved, start, order
+        place = cursor[segment[i]]
+        atom[place] = i
+        placed[0, place], placed[1, place], placed[2, place] = position[0, i], position[1, i], position[2, i]
+        cursor[segment[i]] += 1
+    return grid, start, atom, placed, position, moved, np.empty(n), np.empty(n, np.int64)
 
 
-@njit(cache=True, nogil=True)
-def pairs_of_one_binned(
-    cell, binned, first, i, cutoff, source, target, image, distance, count
-):  # fmt: skip
-    """Append all neighbours of atom i of one large crystal within the cutoff."""
-    counts, reach, wrapped, moved, start, order = binned
+@njit(cache=True, nogil=True, error_model="numpy")
+def pairs_of_large(lower, order, sorted_atoms, i, cutoff, source, image, distance, count):
+    """List the neighbours of atom i of a large crystal; atoms are numbered from 0 on."""
+    grid, start, atom, placed, position, moved, squared, hits = sorted_atoms
+    ax, bx, by, cx, cy, cz, _, _, _ = lower
+    a, b, c = order[0], order[1], order[2]
+    across, up = grid[1], grid[2]
     radius2 = cutoff * cutoff
-    home = np.empty(3, np.int64)
-    for axis in range(3):
-        home[axis] = min(int(wrapped[i, axis] * counts[axis]), counts[axis] - 1)
-    for pa in range(home[0] - reach[0], home[0] + reach[0] + 1):
-        sa = pa // counts[0]
-        for pb in range(home[1] - reach[1], home[1] + reach[1] + 1):
-            sb = pb // counts[1]
-            for pc in range(home[2] - reach[2], home[2] + reach[2] + 1):
-                sc = pc // counts[2]
-                place = ((pa - sa * counts[0]) * counts[1] + pb - sb * counts[1]) * counts[2] + pc - sc * counts[2]
-                for k in range(start[place], start[place + 1]):
-                    j = order[k]
-                    wa = wrapped[j, 0] - wrapped[i, 0] + sa
-                    wb = wrapped[j, 1] - wrapped[i, 1] + sb
-                    wc = wrapped[j, 2] - wrapped[i, 2] + sc
-                    x = wa * cell[0, 0] + wb * cell[1, 0] + wc * cell[2, 0]
-                    y = wa * cell[0, 1] + wb * cell[1, 1] + wc * cell[2, 1]
-                    z = wa * cell[0, 2] + wb * cell[1, 2] + wc * cell[2, 2]
-                    d2 = x * x + y * y + z * z
-                    if d2 > radius2 or (i == j and sa == 0 and sb == 0 and sc == 0):
+    slack = _SLACK * (cutoff + ax)
+    xi, yi, zi = position[0, i], position[1, i], position[2, i]
+    # how wide and high a column is, how far its neighbours up and across are shifted, how long a segment is
+    high, lean, tilt_c = cz / up, cy / up, cx / up
+    wide, tilt_b, long = by / across, bx / across, ax / grid[0]
+    low, top = min(0.0, lean), max(0.0, lean)
+    back, front = min(0.0, tilt_b) + min(0.0, tilt_c), max(0.0, tilt_b) + max(0.0, tilt_c)
+    for pc in range(int(np.floor((zi - cutoff - slack) / high)), int(np.floor((zi + cutoff + slack) / high)) + 1):
+        sc = pc // up
+        z = max(0.0, pc * high - zi, zi - (pc + 1) * high)
+        left2 = max(radius2 - z * z, 0.0)
+        left = np.sqrt(left2) + slack
+        y_low, y_top = pc * lean + low - yi, pc * lean + top - yi
+        for pb in range(int(np.floor((-left - y_top) / wide)), int(np.floor((left - y_low) / wide)) + 1):
+            sb = 0 if 0 <= pb < across else pb // across
+            y = max(0.0, pb * wide + y_low, -(pb + 1) * wide - y_top)
+            half = np.sqrt(max(left2 - y * y, 0.0)) + slack
+            home = ((pb - sb * across) * up + pc - sc * up) * grid[0]
+            shift = pb * tilt_b + pc * tilt_c - xi
+            first, last = int(np.floor((-half - shift - front) / long)), int(np.floor((half - shift - back) / long))
+            # the centre as the column's own cell sees it
+            x_there, y_there, z_there = xi - sb * bx - sc * cx, yi - sb * by - sc * cy, zi - sc * cz
+            for sa in range(first // grid[0], last // grid[0] + 1):
+                begin = start[home + max(first - sa * grid[0], 0)]
+                size = start[home + min(last - sa * grid[0], grid[0] - 1) + 1] - begin
+                x = x_there - sa * ax
+                for q in range(size):
+                    dx, dy, dz = (
+                        placed[0, begin + q] - x,
+                        placed[1, begin + q] - y_there,
+                        placed[2, begin + q] - z_there,
+                    )
+                    squared[q] = dx * dx + dy * dy + dz * dz
+                n_hits = 0
+                for q in range(size):
+                    hits[n_hits] = q
+                    n_hits += squared[q] <= radius2
+                if count + n_hits > distance.size:
+                    return -1
+                for h in range(n_hits):
+                    j = atom[begin + hits[h]]
+                    if j == i and sa == 0 and sb == 0 and sc == 0:
                         continue
-                    if count == source.size:
-                        source, target, image, distance = grown(source, target, image, distance)
-                    source[count] = first + j
-                    target[count] = first + i
-                    image[count, 0] = sa + moved[i, 0] - moved[j, 0]
-                    image[count, 1] = sb + moved[i, 1] - moved[j, 1]
-                    image[count, 2] = sc + moved[i, 2] - moved[j, 2]
-                    distance[count] = np.sqrt(d2)
+                    source[count] = j
+                    image[3 * count + a] = sa + moved[i, a] - moved[j, a]
+                    image[3 * count + b] = sb + moved[i, b] - moved[j, b]
+                    image[3 * count + c] = sc + moved[i, c] - moved[j, c]
+                    distance[count] = np.sqrt(squared[hits[h]])
                     count += 1
-    return source, target, image, distance, count
+    return count
 
 
-@njit(cache=True, nogil=True)
-def within(cell, frac, offsets, cutoff, room, binned_from):  # noqa: ANN001, ANN201
-    """List all pairs of all crystals within the cutoff, target by target."""
-    source, target = np.empty(room, np.int64), np.empty(room, np.int64)
-    image, distance = np.empty((room, 3), np.int64), np.empty(room)
-    count = 0
-    for crystal in range(cell.shape[0]):
-        first = offsets[crystal]
-        atoms = frac[first : offsets[crystal + 1]]
-        if atoms.shape[0] >= binned_from:
-            binned = bins(cell[crystal], atoms, cutoff)
-            for i in range(atoms.shape[0]):
-                source, target, image, distance, count = pairs_of_one_binned(
-                    cell[crystal], binned, first, i, cutoff, source, target, image, distance, count
-                )
-        else:
-            lower, order = triangular(cell[crystal])
-            for i in range(atoms.shape[0]):
-                source, target, image, distance, count = pairs_of_one(
-                    lower, order, atoms, first, i, cutoff, source, target, image, distance, count
-                )
-    return source[:count], target[:count], image[:count], distance[:count]
-
-
-@njit(cache=True, nogil=True)
-def nearer(distance, source, image, p, q) -> bool:  # noqa: ANN001
-    """Order two pairs by distance, then source, then image, so that ties always fall the same way."""
-    if distance[p] != distance[q]:
-        return distance[p] < distance[q]
-    if source[p] != source[q]:
-        return source[p] < source[q]
-    for axis in range(3):
-        if image[p, axis] != image[q, axis]:
-            return image[p, axis] < image[q, axis]
-    return False
-
-
-@njit(cache=True, nogil=True)
-def nearest(cell, frac, offsets, k, largest, tie, strict, binned_from):  # noqa: ANN001, ANN201
-    """List the nearest neighbours of every atom, nearest first.
+@njit(cache=True, nogil=True, error_model="numpy")
+def within(cell, frac, offsets, cutoff, columned_from, source, target, image, distance, crystal, count):
+    """List all pairs of all crystals within the cutoff, target by target.
 
     Args:
         cell: (B, 3, 3) Angstrom.
         frac: (N, 3).
         offsets: (B + 1,).
-        k: how many.
-        largest: Angstrom; no neighbour beyond it (infinity for none).
-        tie: Angstrom; within it of the k-th distance a neighbour belongs to the same shell.
-        strict: leave the rest of the last shell out.
-        binned_from: atoms from which bins pay.
+        cutoff: Angstrom.
+        columned_from: atoms from which columns pay.
+        source: (room,) to fill.
+        target: (room,) to fill.
+        image: (3 * room,) to fill.
+        distance: (room,) to fill.
+        crystal: the one to begin with.
+        count: first free place.
+
+    Returns:
+        The first crystal that did not fit (B when all did), and the pairs of those before it.
     """
-    n = frac.shape[0]
-    room = n * (k + 8) + 16
-    source, target = np.empty(room, np.int64), np.empty(room, np.int64)
-    image, distance = np.empty((room, 3), np.int64), np.empty(room)
-    count = 0
-    s, t, im, d = np.empty(256, np.int64), np.empty(256, np.int64), np.empty((256, 3), np.int64), np.empty(256)
-    for crystal in range(cell.shape[0]):
-        first = offsets[crystal]
-        atoms = frac[first : offsets[crystal + 1]]
-        volume = abs(np.linalg.det(cell[crystal]))
-        # a sphere that holds about twice the neighbours asked for, were they spread evenly
-        guess = (2.0 * (k + 1) * volume / atoms.shape[0] * 3.0 / (4.0 * np.pi)) ** (1.0 / 3.0)
-        large = atoms.shape[0] >= binned_from
-        lower, order = triangular(cell[crystal])
-        radius = min(guess, largest)
-        binned = bins(cell[crystal], atoms, radius if large else 1e3)
-        for i in range(atoms.shape[0]):
-            reach = radius
-            while True:
-                if large and reach == radius:
-                    s, t, im, d, found = pairs_of_one_binned(cell[crystal], binned, first, i, reach, s, t, im, d, 0)
-                else:
-                    s, t, im, d, found = pairs_of_one(lower, order, atoms, first, i, reach, s, t, im, d, 0)
-                edge = np.inf
-                if found >= k:
-                    edge = np.partition(d[:found], k - 1)[k - 1]
-                # the shell of the k-th must lie inside the sphere that was searched
-                if reach >= largest or edge + tie <= reach:
-                    break
-                reach = min(reach * 1.3, largest)
-            chosen = np.empty(found, np.int64)
-            size = 0
-            for p in range(found):
-                if d[p] <= edge + tie:
-                    q = size
-                    while q > 0 and nearer(d, s, im, p, chosen[q - 1]):
-                        chosen[q] = chosen[q - 1]
-                        q -= 1
-                    chosen[q] = p
-                    size += 1
-            if strict:
-                size = min(size, k)
-            for q in range(size):
-                p = chosen[q]
-                if count == source.size:
-                    source, target, image, distance = grown(source, target, image, distance)
-                source[count], target[count], distance[count] = s[p], t[p], d[p]
-                image[count] = im[p]
-                count += 1
-    return source[:count], target[:count], image[:count], distance[:count]
+    for k in range(crystal, cell.shape[0]):
+        first = offsets[k]
+        atoms = frac[first : offsets[k + 1]]
+        lower, order = triangular(cell[k])
+        after = count
+        if atoms.shape[0] < columned_from:
+            after = pairs_of_small(lower, order, atoms, first, cutoff, source, target, image, distance, count)
+            if after < 0:
+                return k, count
+        else:
+            sorted_atoms = columns(lower, order, atoms, cutoff)
+            for i in range(atoms.shape[0]):
+                before = after
+                after = pairs_of_large(lower, order, sorted_atoms, i, cutoff, source, image, distance, before)
+                if after < 0:
+                    return k, count
+                target[before:after] = first + i
+                source[before:after] += first
+        count = after
+    return cell.shape[0], count

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,8 +13,8 @@ from euhedral.errors import InvalidRequestError
 
 # More pairs than this in one call is a mistake in the cutoff, not a wish; they would need 80 GB.
 _MOST_PAIRS: Final = 2_000_000_000
-# From this many atoms on, sorting them into bins costs less than looking at all pairs.
-_BINNED_FROM: Final = 200
+# From this many atoms on, sorting them into columns costs less than looking at all pairs.
+_COLUMNED_FROM: Final = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +40,7 @@ class Neighbours:
 def neighbours_within(cell: ArrayLike, *, frac: ArrayLike, n_atoms: ArrayLike, cutoff: float) -> Neighbours:
     """Find all neighbours within a radius, every periodic image of an atom counted, itself at distance zero not.
 
-    Pairs are ordered by target, then source; the order of the images of one source is fixed by the cell.
+    Pairs are ordered by target; the order of one target's pairs is fixed by the crystal, and is not that of distance.
 
     Args:
         cell: (B, 3, 3) Angstrom, rows a, b, c.
@@ -61,7 +62,11 @@ def neighbours_within(cell: ArrayLike, *, frac: ArrayLike, n_atoms: ArrayLike, c
         raise InvalidRequestError(
             f"a cutoff of {cutoff:g} Angstrom gives about {expected:.1e} pairs; choose a smaller one (5 to 12 is usual)"
         )
-    return Neighbours(*within(cells, coordinates, offsets, float(cutoff), int(1.1 * expected) + 64, _BINNED_FROM))
+
+    def search(*lists: Any) -> tuple[int, int]:
+        return within(cells, coordinates, offsets, float(cutoff), _COLUMNED_FROM, *lists)
+
+    return _collected(search, n_crystals=len(cells), room=int(1.1 * expected) + 64)
 
 
 def nearest_neighbours(
@@ -83,9 +88,9 @@ def nearest_neighbours(
         largest: Angstrom; nothing beyond it is a neighbour.
 
     Raises:
-        InvalidRequestError: k is below 1, or a radius is not a positive number.
+        InvalidRequestError: k is below 1 or so large that the pairs would not fit, or a radius is not a positive number.
     """
-    from euhedral.geometry.neighbour_kernels import nearest
+    from euhedral.geometry.nearest_kernels import nearest
 
     cells, coordinates, offsets = _flat(cell, frac, n_atoms)
     if k < 1:
@@ -94,7 +99,33 @@ def nearest_neighbours(
         raise InvalidRequestError(
             f"the largest radius must be positive and the tie not negative, got {largest} and {tie}"
         )
-    return Neighbours(*nearest(cells, coordinates, offsets, int(k), float(largest), float(tie), strict, _BINNED_FROM))
+    if k * len(coordinates) > _MOST_PAIRS:
+        raise InvalidRequestError(f"{k} neighbours of {len(coordinates)} atoms are too many pairs; 12 to 50 is usual")
+
+    def search(*lists: Any) -> tuple[int, int]:
+        return nearest(cells, coordinates, offsets, int(k), float(largest), float(tie), strict, _COLUMNED_FROM, *lists)
+
+    return _collected(search, n_crystals=len(cells), room=len(coordinates) * (k + k // 2 + 4) + 16)
+
+
+def _collected(search: Callable[..., tuple[int, int]], *, n_crystals: int, room: int) -> Neighbours:
+    """Run a search, which stops at the crystal whose pairs do not fit, with ever longer lists until all are done."""
+    source, target, image, distance = _lists(room)
+    crystal = count = 0
+    while True:
+        crystal, count = search(source, target, image, distance, crystal, count)
+        if crystal == n_crystals:
+            return Neighbours(source[:count], target[:count], image[: 3 * count].reshape(-1, 3), distance[:count])
+        room *= 2
+        longer = _lists(room)
+        for old, new in zip((source, target, image, distance), longer, strict=True):
+            kept = count * (old.size // source.size)
+            new[:kept] = old[:kept]
+        source, target, image, distance = longer
+
+
+def _lists(room: int) -> tuple[NDArray, NDArray, NDArray, NDArray]:
+    return np.empty(room, np.int64), np.empty(room, np.int64), np.empty(3 * room, np.int64), np.empty(room)
 
 
 def _flat(cell: ArrayLike, frac: ArrayLike, n_atoms: ArrayLike) -> tuple[NDArray, NDArray, NDArray]:
