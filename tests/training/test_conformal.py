@@ -45,6 +45,23 @@ def test_intervals_are_wider_where_members_disagree():
         assert coverage_of(truth=truth[wanted], lower=-half, upper=half) == pytest.approx(0.9, abs=0.03)
 
 
+def test_the_floor_follows_what_the_spread_is_worth():
+    rng = np.random.default_rng(2)
+    spread = rng.uniform(0.1, 2.0, 4000)
+    nothing = np.zeros(4000)
+    telling = Conformal.narrowest(predicted=nothing, spread=spread, truth=spread * rng.normal(size=4000))
+    useless = Conformal.narrowest(predicted=nothing, spread=spread, truth=rng.normal(size=4000))
+    assert telling.floor < np.median(spread) < useless.floor
+    assert telling.half_width(spread, coverage=0.9).std() > 10 * useless.half_width(spread, coverage=0.9).std()
+
+
+def test_one_member_gives_equal_widths():
+    truth = np.random.default_rng(3).normal(size=500)
+    conformal = Conformal.narrowest(predicted=np.zeros(500), spread=np.zeros(500), truth=truth)
+    assert np.ptp(conformal.half_width(np.zeros(9), coverage=0.9)) == 0.0
+    assert conformal.half_width(np.zeros(1), coverage=0.9)[0] == pytest.approx(1.64, abs=0.2)
+
+
 def test_labels_that_are_not_known_are_left_out():
     truth = np.array([1.0, math.nan, 3.0])
     conformal = Conformal.calibrate(predicted=np.zeros(3), spread=np.zeros(3), truth=truth, floor=1.0)

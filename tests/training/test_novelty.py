@@ -18,9 +18,9 @@ def novelty():
     ), validation
 
 
-def of(novelty, latent, numbers=None):
-    numbers = torch.full((latent.shape[0],), 8) if numbers is None else numbers
-    return novelty.of(latent, numbers=numbers, crystal_idx=torch.arange(latent.shape[0]))
+def of(novelty, features, numbers=None):
+    numbers = torch.full((features.shape[0],), 8) if numbers is None else numbers
+    return novelty.of(features, numbers=numbers, crystal_idx=torch.arange(features.shape[0]))
 
 
 def test_five_percent_of_the_validation_crystals_are_beyond_one(novelty):

@@ -53,6 +53,39 @@ class Conformal:
         scores = np.abs(truth[known] - predicted[known]) / (spread[known] + floor)
         return cls(scores=np.sort(scores.astype(np.float64)), floor=floor)
 
+    @classmethod
+    def narrowest(
+        cls, *, predicted: NDArray[np.float64], spread: NDArray[np.float64], truth: NDArray[np.float64],
+        bounds: tuple[float, float] = (-math.inf, math.inf), coverage: float = 0.9,
+    ) -> Conformal:  # fmt: skip
+        """Calibrate with the floor whose intervals are narrowest on average on the calibration crystals.
+
+        With few members the spread is noisy, and a high floor makes the intervals nearly equally wide; with many it tells
+        hard crystals from easy ones, and a low floor pays. One number chosen among a dozen on thousands of crystals does
+        not harm the coverage measurably.
+
+        Args:
+            predicted: (n,) means.
+            spread: (n,) standard deviations over the members.
+            truth: (n,) labels; NaN where one is not known.
+            bounds: values that the property cannot leave; intervals are cut there.
+            coverage: at which to compare widths.
+
+        Raises:
+            InvalidRequestError: no label is known.
+        """
+        typical = float(np.median(spread)) or float(np.nanmedian(np.abs(truth - predicted))) or 1e-6
+        candidates = [
+            cls.calibrate(predicted=predicted, spread=spread, truth=truth, floor=typical * 2.0**power)
+            for power in range(-4, 9)
+        ]
+
+        def width(candidate: Conformal) -> float:
+            half = candidate.half_width(spread, coverage=coverage)
+            return float(np.mean(np.minimum(predicted + half, bounds[1]) - np.maximum(predicted - half, bounds[0])))
+
+        return min(candidates, key=width)
+
     def half_width(self, spread: NDArray[np.float64], *, coverage: float) -> NDArray[np.float64]:
         """(B,) half-widths of the intervals, in the target's unit; infinite when too few scores were taken for the coverage.
 

@@ -25,19 +25,17 @@ class Opinion:
     Args:
         mean: {target: (B,)} in the target's unit.
         spread: {target: (B,)} standard deviation over the members, in the target's unit.
-        latent: (K, B, D) what each member's last layer sees.
     """
 
     mean: Mapping[str, Tensor]
     spread: Mapping[str, Tensor]
-    latent: Tensor
 
 
 class Ensemble(nn.Module):
     """K networks of one system; itself a property model that predicts their mean.
 
     Args:
-        members: at least one; they share graph, targets and scale, and split into `latent(batch, graph)` and `from_latent`.
+        members: at least one; they share graph, targets and scale.
         bounds: lowest and highest possible value of a target that has such; the mean is cut there.
 
     Raises:
@@ -62,14 +60,10 @@ class Ensemble(nn.Module):
 
     def opinion(self, batch: CrystalBatch, graph: Graph) -> Opinion:
         """Ask every member."""
-        values, latent = [], []
-        for member in self.members:
-            hidden = member.latent(batch, graph)  # type: ignore[operator]
-            values.append(member.from_latent(hidden))  # type: ignore[operator]
-            latent.append(hidden)
+        values = [member(batch, graph) for member in self.members]
         mean, spread = {}, {}
         for name in self.targets:
             stacked = torch.stack([value[name] for value in values])
             mean[name] = stacked.mean(0).clamp(*self.bounds.get(name, (-math.inf, math.inf)))
             spread[name] = stacked.std(0, correction=1) if len(values) > 1 else torch.zeros_like(stacked[0])
-        return Opinion(mean=mean, spread=spread, latent=torch.stack(latent))
+        return Opinion(mean=mean, spread=spread)

@@ -1,7 +1,10 @@
-"""How unlike the training data a crystal is, as the network sees it.
+"""How unlike the training data a crystal is.
 
-The distance of a crystal's last-layer features to the nearest training crystals, in whitened coordinates (deep k nearest
-neighbours: Sun et al. 2022, arXiv:2204.06507), as a multiple of what 95% of the validation crystals stay below.
+The mean distance of a crystal's features to the nearest training crystals, in whitened coordinates (k nearest neighbours:
+Sun et al. 2022, arXiv:2204.06507, who take a network's features), as a multiple of what 95% of the validation crystals stay
+below. The shipped predictors use `training.fingerprint` instead of a network's features: measured on MP-20, those of the
+last layer flag 5% of crystals whose atoms were put at random places and 14% of those whose elements were exchanged at
+random, the plain numbers 99% and 89%.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ UNSEEN_ELEMENT: Final = 10.0
 
 @dataclass(frozen=True, eq=False)
 class Novelty:
-    """Distance to training data in the network's own features.
+    """Distance to training data among features of crystals.
 
     Args:
         centre: (D,) mean of the training features.
@@ -40,7 +43,7 @@ class Novelty:
 
     @classmethod
     def fit(
-        cls, train: Tensor, *, validation: Tensor, elements: Tensor, rng: torch.Generator, n_references: int = 2048,
+        cls, train: Tensor, *, validation: Tensor, elements: Tensor, rng: torch.Generator, n_references: int = 8192,
         n_axes: int = 16, quantile: float = 0.95,
     ) -> Novelty:  # fmt: skip
         """Learn the coordinates from training features and the unit from validation features.
@@ -51,7 +54,7 @@ class Novelty:
             elements: (A,) atomic numbers of all training atoms.
             rng: draws the references from the training crystals.
             n_references: how many to keep.
-            n_axes: principal directions to keep.
+            n_axes: most principal directions to keep.
             quantile: share of the validation crystals that shall have a novelty below 1.
 
         Raises:
@@ -72,20 +75,20 @@ class Novelty:
         unit = float(torch.quantile(raw.distance(validation), quantile))
         return cls(centre=centre.float(), axes=axes, references=references, unit=unit, elements=seen)
 
-    def distance(self, latent: Tensor) -> Tensor:
+    def distance(self, features: Tensor) -> Tensor:
         """(B,) mean distance of (B, D) features to the nearest references, in units of `unit`."""
-        placed = (latent.float() - self.centre) @ self.axes
+        placed = (features.float() - self.centre) @ self.axes
         nearest = torch.cdist(placed, self.references).topk(min(self.neighbours, len(self.references)), largest=False)
         return nearest.values.mean(1) / self.unit
 
-    def of(self, latent: Tensor, *, numbers: Tensor, crystal_idx: Tensor) -> Tensor:
+    def of(self, features: Tensor, *, numbers: Tensor, crystal_idx: Tensor) -> Tensor:
         """(B,) novelty: the distance, or `UNSEEN_ELEMENT` where an atom's element never occurred in training, if that is more.
 
         Args:
-            latent: (B, D) features.
+            features: (B, D) features.
             numbers: (N,) atomic numbers.
             crystal_idx: (N,) crystal of each atom.
         """
         unseen = (~self.elements[numbers]).to(torch.float32)
-        worst = torch.zeros(latent.shape[0]).scatter_reduce_(0, crystal_idx, unseen, reduce="amax")
-        return torch.maximum(self.distance(latent), UNSEEN_ELEMENT * worst)
+        worst = torch.zeros(features.shape[0]).scatter_reduce_(0, crystal_idx, unseen, reduce="amax")
+        return torch.maximum(self.distance(features), UNSEEN_ELEMENT * worst)

@@ -20,6 +20,7 @@ from euhedral.tasks.property import Prediction
 from euhedral.tasks.weights import Weights, load_weights, save_weights
 from euhedral.training.conformal import Conformal
 from euhedral.training.ensemble import Ensemble
+from euhedral.training.fingerprint import fingerprint
 from euhedral.training.graph_set import GraphSet
 from euhedral.training.novelty import Novelty
 
@@ -31,12 +32,12 @@ class Answer:
     Args:
         mean: {target: (B,)} in the target's unit.
         spread: {target: (B,)} standard deviation over the members.
-        latent: (B, D) the first member's last layer.
+        features: (B, F) what novelty is looked for in (`training.fingerprint`).
     """
 
     mean: Mapping[str, Tensor]
     spread: Mapping[str, Tensor]
-    latent: Tensor
+    features: Tensor
 
 
 @torch.no_grad()
@@ -50,11 +51,14 @@ def ask(ensemble: Ensemble, data: GraphSet, *, batch_size: int = 256) -> Answer:
     """
     ensemble.eval()
     order = torch.arange(len(data), device=data.batch.device)
-    opinions = [ensemble.opinion(*batch) for batch in data.batches(order, size=batch_size)]
+    opinions, features = [], []
+    for batch in data.batches(order, size=batch_size):
+        opinions.append(ensemble.opinion(*batch))
+        features.append(fingerprint(*batch))
     return Answer(
         mean={name: torch.cat([opinion.mean[name] for opinion in opinions]).cpu() for name in ensemble.targets},
         spread={name: torch.cat([opinion.spread[name] for opinion in opinions]).cpu() for name in ensemble.targets},
-        latent=torch.cat([opinion.latent[0] for opinion in opinions]).cpu(),
+        features=torch.cat(features).cpu(),
     )
 
 
@@ -103,7 +107,7 @@ class Predictor:
         answer = ask(self.ensemble, data, batch_size=batch_size)
         numbers = torch.as_tensor(np.concatenate([crystal.numbers for crystal in crystals]))
         owner = torch.repeat_interleave(torch.tensor([len(crystal) for crystal in crystals]))
-        novelty = self.novelty.of(answer.latent, numbers=numbers, crystal_idx=owner).double().numpy()
+        novelty = self.novelty.of(answer.features, numbers=numbers, crystal_idx=owner).double().numpy()
         predictions = {}
         for name in self.targets:
             value = answer.mean[name].double().numpy()

@@ -19,6 +19,7 @@ from euhedral.errors import InvalidRequestError
 from euhedral.models.registry import row
 from euhedral.training.conformal import Conformal, coverage_of
 from euhedral.training.ensemble import Ensemble
+from euhedral.training.fingerprint import fingerprint
 from euhedral.training.graph_set import GraphSet
 from euhedral.training.loop import Epoch, fit
 from euhedral.training.novelty import Novelty
@@ -137,16 +138,18 @@ def calibrate(
     answer = ask(ensemble, validation)
     conformal = {}
     for name in ensemble.targets:
-        spread = answer.spread[name].double()
-        error = (answer.mean[name] - validation.batch.targets[name].cpu()).double().abs()
-        # one member has no spread: the typical error keeps the difficulty positive, and the intervals equally wide
-        floor = float(spread.median()) or float(error.nanmedian()) or 1e-6
-        conformal[name] = Conformal.calibrate(
-            predicted=answer.mean[name].double().numpy(), spread=spread.numpy(),
-            truth=validation.batch.targets[name].cpu().double().numpy(), floor=floor,
+        conformal[name] = Conformal.narrowest(
+            predicted=answer.mean[name].double().numpy(), spread=answer.spread[name].double().numpy(),
+            truth=validation.batch.targets[name].cpu().double().numpy(),
+            bounds=ensemble.bounds.get(name, (-math.inf, math.inf)),
         )  # fmt: skip
-    novelty = Novelty.fit(ask(ensemble, train).latent, validation=answer.latent, elements=train.batch.numbers, rng=rng)
+    novelty = Novelty.fit(_fingerprints(train), validation=answer.features, elements=train.batch.numbers, rng=rng)
     return conformal, novelty
+
+
+def _fingerprints(data: GraphSet) -> Tensor:
+    order = torch.arange(len(data), device=data.batch.device)
+    return torch.cat([fingerprint(*batch) for batch in data.batches(order, size=1024)]).cpu()
 
 
 def judge(predictor: Predictor, crystals: Sequence[Crystal], *, coverage: float = 0.9) -> dict[str, dict[str, float]]:
