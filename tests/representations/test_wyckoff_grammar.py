@@ -135,6 +135,16 @@ def test_an_impossible_cell_and_a_dead_end_are_failures():
     assert "space group 2" in dead.reason
 
 
+def test_a_free_coordinate_on_a_special_point_is_a_failure():
+    def written(x: float) -> WyckoffCrystal | Failure:
+        grammar = WyckoffGrammar(torch.tensor([225]), n_max=21, elements=EVERYTHING)
+        write(grammar, {"letter": [5, 0], "number": [30], "x": [x], "lattice": [[2.6, 0.0, 0.0, 0.0, 0.0, 0.0]]})
+        return grammar.results()[0]
+
+    assert isinstance(written(0.2), WyckoffCrystal)  # 24e, x 0 0
+    assert "share a place" in written(0.001).reason  # four atoms on each a
+
+
 def test_encoding_is_undone_by_decoding(crystals):
     forms = [from_crystal(crystals[name]) for name in ("triclinic", "heusler", "hexagonal", "one_atom")]
     for form, back in zip(forms, decode(encode(forms)), strict=True):
@@ -184,6 +194,8 @@ def test_the_prior_prefers_groups_seen_with_the_stoichiometry():
     prior.observe(sequences)
     assert prior.group_weights(2)[[221, 225]].tolist() == [1.0, 2.0]
     assert prior.group_weights(3).sum() == 0
+    assert prior.group_weights(3, or_fewer=True)[[221, 225]].tolist() == [1.0, 2.0]
+    assert prior.group_weights(0)[225] == 2.0
     choices = [(221, 1), (221, 2), (225, 4)]
     weights = prior.formula_weights([3, 3], choices=choices)
     assert weights.sum().item() == pytest.approx(1.0)

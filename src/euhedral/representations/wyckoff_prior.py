@@ -52,9 +52,10 @@ class StructurePrior(nn.Module):
         rows = [[*key, count] for key, count in sorted(seen.items())]
         self.seen = torch.tensor(rows, dtype=torch.int32)
 
-    def group_weights(self, n_elements: int) -> Tensor:
-        """Return (231,) weights of space groups of crystals with so many elements; 0 for any."""
-        return self.groups[min(n_elements, _MOST_ELEMENTS)].clone()
+    def group_weights(self, n_elements: int, *, or_fewer: bool = False) -> Tensor:
+        """Return (231,) weights of space groups of crystals with so many elements; 0 for any number."""
+        last = min(n_elements, _MOST_ELEMENTS)
+        return self.groups[1 : last + 1].sum(0) if or_fewer and last else self.groups[last].clone()
 
     def formula_weights(self, counts: Iterable[int], *, choices: list[tuple[int, int]]) -> Tensor:
         """Weigh pairs of a space group and a number of formula units.

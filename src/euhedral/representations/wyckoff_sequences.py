@@ -35,6 +35,8 @@ from euhedral.geometry.wyckoff_form import electropositivity_rank
 SITE_SLOTS: Final = ("letter", "number", "x", "y", "z")
 N_LETTERS: Final = len(LETTERS) + 1
 N_NUMBERS: Final = MAX_NUMBER + 1
+#: Angstrom; atoms nearer than this are one atom, in files too.
+SAME_PLACE: Final = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,7 +161,11 @@ def encode(crystals: Sequence[WyckoffCrystal]) -> WyckoffSequences:
 
 
 def decode(sequences: WyckoffSequences, *, unfinished: Tensor | None = None) -> list[WyckoffCrystal | Failure]:
-    """Turn sequences into crystals; one that is unfinished or whose parameters make no cell becomes a `Failure`."""
+    """Turn sequences into crystals.
+
+    One that is unfinished, whose parameters make no cell, or in which two atoms share a place (a free coordinate that fell
+    on a special point, so that the letter is not the one written) becomes a `Failure`.
+    """
     result: list[WyckoffCrystal | Failure] = []
     counts = sequences.n_sites.tolist()
     atoms = sequences.n_atoms.tolist()
@@ -180,16 +186,25 @@ def decode(sequences: WyckoffSequences, *, unfinished: Tensor | None = None) -> 
         letters = sequences.letters[i, :n].tolist()
         table = wyckoff_positions(group)
         frac = sequences.frac[i, :n].double().numpy()
-        result.append(
-            WyckoffCrystal(
-                space_group=group,
-                cell=cell,
-                letters=tuple(LETTERS[letter - 1] for letter in letters),
-                numbers=sequences.numbers[i, :n].numpy().copy(),
-                frac=np.stack([table[letter - 1].project(point) for letter, point in zip(letters, frac, strict=True)]),
-            )
+        crystal = WyckoffCrystal(
+            space_group=group,
+            cell=cell,
+            letters=tuple(LETTERS[letter - 1] for letter in letters),
+            numbers=sequences.numbers[i, :n].numpy().copy(),
+            frac=np.stack([table[letter - 1].project(point) for letter, point in zip(letters, frac, strict=True)]),
         )
+        if _shares_a_place(crystal):
+            result.append(Failure(reason=f"two atoms of space group {group} share a place", stage="decode"))
+        else:
+            result.append(crystal)
     return result
+
+
+def _shares_a_place(crystal: WyckoffCrystal) -> bool:
+    orbits = [position.orbit(point) for position, point in zip(crystal.positions, crystal.frac, strict=True)]
+    difference = np.concatenate(orbits) - crystal.frac[:, None]
+    distance = np.linalg.norm((difference - np.round(difference)) @ crystal.cell, axis=-1)
+    return bool((distance < SAME_PLACE).sum() > len(crystal.frac))  # each representative is at its own place
 
 
 def free_slots(group: Tensor, letter: Tensor, *, first: Tensor) -> Tensor:

@@ -288,7 +288,8 @@ class _Plan:
         self.n_max = model.n_max
         self.most_atoms = request.n_atoms
         self.elements = _open_elements(model, request)
-        weights = model.prior.group_weights(len(request.composition or ()))
+        symbols = request.composition or request.chemical_system or ()
+        weights = model.prior.group_weights(len(symbols), or_fewer=not request.composition)
         if request.space_group is not None:
             weights = torch.zeros_like(weights)
             weights[request.space_group] = 1.0

@@ -1,0 +1,157 @@
+"""Crystals from CrystalFormer before any filter: parsed, symmetric, valid, unique, new; MP-20's own test set beside.
+
+    python benchmarks/generation.py [--n 2000]      # minutes on one thread; writes benchmarks/results/generation.json
+
+Needs MP-20 (`euhedral fetch mp-20`, or EUHEDRAL_DATA). Definitions: structural validity (shortest distance of at least
+0.5 Angstrom, a volume) and composition validity (SMACT rule) as in CDVAE, arXiv:2110.06197; two crystals are the same by
+`geometry.matching.Matcher`; unique and new are counted among all samples that parse.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import time
+from collections import Counter
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+import numpy as np
+import torch
+
+from euhedral.core.composition import formula
+from euhedral.core.crystal import Crystal
+from euhedral.core.files import parse
+from euhedral.core.files.cif_writer import cif_from_crystals
+from euhedral.core.writing import write_atomically
+from euhedral.data.catalogue import load
+from euhedral.errors import EuhedralError
+from euhedral.geometry.matching import Matcher
+from euhedral.geometry.symmetry import symmetry
+from euhedral.metrics.validity import composition_valid, structurally_valid
+from euhedral.models.generation.crystalformer import CrystalFormer
+from euhedral.tasks.generation import Request
+from euhedral.tasks.weights import load_weights
+from euhedral.testing.generation import contains_group
+
+ROOT = Path(__file__).parents[1]
+GROUPS = (2, 12, 14, 62, 63, 123, 139, 166, 194, 221, 225)
+
+
+def parses(crystal: Crystal) -> bool:
+    (again,) = parse(cif_from_crystals([crystal]), format="cif", name="sample")
+    same = sorted(again.numbers.tolist()) == sorted(crystal.numbers.tolist())
+    return same and np.allclose(again.cell @ again.cell.T, crystal.cell @ crystal.cell.T, rtol=1e-4, atol=1e-3)
+
+
+def found_group(crystal: Crystal) -> int | None:
+    try:
+        return symmetry(crystal).number
+    except EuhedralError:
+        return None
+
+
+def share(values) -> float:
+    return round(float(np.mean(list(values))), 4)
+
+
+def group_report(crystals: list[Crystal], asked: list[int]) -> dict:
+    return {
+        "contain_the_group": share(contains_group(c, number=g) for c, g in zip(crystals, asked, strict=True)),
+        "have_exactly_the_group": share(found_group(c) == g for c, g in zip(crystals, asked, strict=True)),
+    }
+
+
+def validity_report(crystals: list[Crystal]) -> dict:
+    structure, composition = structurally_valid(crystals), composition_valid(crystals)
+    return {
+        "structurally_valid": share(structure), "composition_valid": share(composition),
+        "valid": share(structure & composition),
+    }  # fmt: skip
+
+
+def novelty_report(crystals: list[Crystal], train: list[Crystal], matcher: Matcher) -> dict:
+    groups = matcher.groups(crystals)
+    leaders = [group[0] for group in groups]
+    by_formula: dict[str, list[Crystal]] = {}
+    wanted = {formula(crystals[i].numbers) for i in leaders}
+    for crystal in train:
+        name = formula(crystal.numbers)
+        if name in wanted:
+            by_formula.setdefault(name, []).append(crystal)
+    new = [
+        i for i in leaders
+        if not any(matcher.matches(crystals[i], known) for known in by_formula.get(formula(crystals[i].numbers), ()))
+    ]  # fmt: skip
+    structure, composition = structurally_valid(crystals), composition_valid(crystals)
+    return {
+        "unique": round(len(leaders) / len(crystals), 4),
+        "unique_and_new": round(len(new) / len(crystals), 4),
+        "unique_new_and_valid": round(sum(bool(structure[i] and composition[i]) for i in new) / len(crystals), 4),
+        "formula_new_share_of_unique": share(formula(crystals[i].numbers) not in by_formula for i in leaders),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--n", type=int, default=2000)
+    parser.add_argument("--per-group", type=int, default=100)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    weights = load_weights(ROOT / "src/euhedral/models/weights/crystalformer-mp20")
+    model = CrystalFormer.from_weights(weights)
+    splits = load("mp-20").split("official")
+    matcher = Matcher()
+
+    start, cpu = time.perf_counter(), time.process_time()
+    results = model.sample(Request(n=arguments.n), rng=torch.Generator().manual_seed(0))
+    seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
+    crystals = [result for result in results if isinstance(result, Crystal)]
+    asked = [int(crystal.props["space_group"]) for crystal in crystals]
+    print(f"{len(crystals)} of {len(results)} in {seconds:.1f} s", flush=True)
+    free = {
+        "n": len(results), "temperature": 1.0, "top_p": 1.0, "seed": 0, "seconds": round(seconds, 2),
+        "cpu_seconds": round(cpu, 2), "failures": dict(Counter(str(r)[:60] for r in results if not isinstance(r, Crystal))),
+        "generated": round(len(crystals) / len(results), 4), "parse": share(parses(crystal) for crystal in crystals),
+        **group_report(crystals, asked), **validity_report(crystals),
+        **novelty_report(crystals, list(splits["train"]), matcher),
+    }  # fmt: skip
+    print(json.dumps(free, indent=1), flush=True)
+
+    by_group, all_crystals, all_asked = {}, [], []
+    for number in GROUPS:
+        given = model.sample(
+            Request(n=arguments.per_group, space_group=number), rng=torch.Generator().manual_seed(number)
+        )
+        chosen = [result for result in given if isinstance(result, Crystal)]
+        all_crystals += chosen
+        all_asked += [number] * len(chosen)
+        by_group[str(number)] = {"generated": round(len(chosen) / len(given), 4), **group_report(chosen, [number] * len(chosen)),
+                                 **validity_report(chosen)}  # fmt: skip
+    print("by group done", flush=True)
+
+    test = list(splits["test"])
+    some = test[:: max(1, len(test) // 2000)]
+    report = {
+        "benchmark": "generation", "version": 1,
+        "machine": {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count(), "threads": 1,
+                    "python": platform.python_version(), "torch": torch.__version__, "shared": "other jobs ran beside"},
+        "weights": {key: weights.card.get("training", {}).get(key) for key in
+                    ("epochs", "steps", "seconds", "validation_nll_nats_per_crystal")},
+        "matcher": vars(matcher),
+        "any_group": free,
+        "asked_for_a_group": {"all": {**group_report(all_crystals, all_asked), **validity_report(all_crystals)}, **by_group},
+        "mp20_test_sample": {
+            "n": len(some),
+            **validity_report(some),
+            **novelty_report(some, list(splits["train"]), matcher),
+        },
+        "mp20_test_all": {"n": len(test), **validity_report(test)},
+    }  # fmt: skip
+    write_atomically(ROOT / "benchmarks/results/generation.json", content=json.dumps(report, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
