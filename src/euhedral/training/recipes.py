@@ -63,6 +63,7 @@ class EnsembleRecipe:
 def train_ensemble(
     recipe: EnsembleRecipe, *, train: Sequence[Crystal], validation: Sequence[Crystal], work: str | Path,
     card: Mapping[str, Any] | None = None, on_epoch: Callable[[int, Epoch], None] | None = None,
+    device: torch.device | str = "cpu",
 ) -> Predictor:  # fmt: skip
     """Train the members one after another and calibrate them; goes on where a killed run stopped.
 
@@ -73,6 +74,7 @@ def train_ensemble(
         work: folder for the members' checkpoints.
         card: what shall be known of the weights; how they were trained is added.
         on_epoch: called with the member's number and its epoch, for progress.
+        device: where to train and calibrate; the predictor that is returned is on the CPU.
 
     Raises:
         InvalidRequestError: there are no crystals, or none has a label.
@@ -88,7 +90,7 @@ def train_ensemble(
     began = time.perf_counter()
     labelled = [crystal for crystal in train if any(math.isfinite(_label(crystal, name)) for name in recipe.targets)]
     sets = [
-        GraphSet.from_crystals(crystals, spec=spec, targets=recipe.targets, merge_equal=recipe.merge_equal)
+        GraphSet.from_crystals(crystals, spec=spec, targets=recipe.targets, merge_equal=recipe.merge_equal).to(device)
         for crystals in (labelled, validation)
     ]
     _LOG.info("graphs of %d crystals in %.1f s", len(labelled) + len(validation), time.perf_counter() - began)
@@ -97,7 +99,7 @@ def train_ensemble(
         rng = torch.Generator().manual_seed(recipe.seed + index)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed + index)
-            member, trained = (cast("nn.Module", system(**config)) for _ in range(2))
+            member, trained = (cast("nn.Module", system(**config)).to(device) for _ in range(2))
         if recipe.compiled:
             for layer in member.get_submodule("convolutions").children():
                 layer.compile(dynamic=True)
@@ -118,6 +120,7 @@ def train_ensemble(
     conformal, novelty = calibrate(
         ensemble, train=sets[0], validation=sets[1], rng=torch.Generator().manual_seed(recipe.seed)
     )
+    ensemble.cpu()
     return Predictor(
         system=recipe.system, config=config, ensemble=ensemble, conformal=conformal, novelty=novelty,
         card={**(card or {}), "training": how},
