@@ -6,7 +6,6 @@
 # %%
 # A crystal is a cell, fractional coordinates and atomic numbers. Here is one of the shipped sample.
 
-import euhedral
 from euhedral.data.catalogue import load
 
 sample = load("mp-20-sample")

@@ -12,6 +12,9 @@ import euhedral
 from euhedral.cli import campaign, catalogue, generation, prediction, relaxation, train
 from euhedral.errors import EuhedralError
 
+# what the parser raises on a wrong option; typer has brought its own copy of click since 0.20, so it is named by its place
+_UsageError = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
+
 app = typer.Typer(
     name="euhedral",
     help="Predict, generate, characterize and simulate crystals.",
@@ -45,16 +48,25 @@ def main() -> None:
     what was finished is kept.
     """
     try:
-        app()
+        code = app(standalone_mode=False)
+    except _UsageError as error:
+        sys.stderr.write(f"error: {' '.join(error.format_message().split())}; see: euhedral {_command()} --help\n")
+        sys.exit(2)
     except EuhedralError as error:
         if os.environ.get("EUHEDRAL_TRACEBACK"):
             raise
         sys.stderr.write(f"error: {error}\n")
         sys.exit(2)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         sys.stderr.write("stopped; what was finished is kept\n")
         sys.exit(130)
     except BrokenPipeError:
         # the reader of a pipe (head, less) went away: nothing is wrong
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _command() -> str:
+    named = [word for word in sys.argv[1:] if not word.startswith("-")]
+    return named[0] if named and named[0] in {command.callback.__name__ for command in app.registered_commands} else ""

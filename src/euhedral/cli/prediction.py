@@ -29,7 +29,7 @@ def predict(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
     """Predict properties of crystals, with intervals and a warning where a crystal is unlike the training data."""
-    from euhedral.data.quantities import quantity
+    from euhedral.data.quantities import Quantity, quantities
     from euhedral.errors import unknown_name
     from euhedral.training.predictor import Predictor
 
@@ -60,7 +60,12 @@ def predict(
                 rows.append(row)
     if output is not None:
         write_rows(output, rows=rows, failures=failures)
-    units = {name: quantity(name).unit for name in targets}
+    own = {
+        name: Quantity(name, unit="as in its labels", method="as in its labels", note="a model of your own")
+        for name in targets
+    }
+    kinds = {**own, **quantities()}
+    units = {name: kinds[name].unit for name in targets}
     show_table(
         ["id", "formula", *(f"{name} ({units[name]})" for name in targets), "unlike training"],
         rows=[
@@ -74,7 +79,7 @@ def predict(
         title=f"{model}, {coverage:.0%} intervals",
     )  # fmt: skip
     for name in targets:
-        typer.echo(f"{name}: {quantity(name).method}; {quantity(name).note}", err=True)
+        typer.echo(f"{name}: {kinds[name].method}; {kinds[name].note}", err=True)
     report_failures(failures)
     raise typer.Exit(exit_code(done=len(rows), failures=len(failures)))
 
