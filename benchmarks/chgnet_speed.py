@@ -4,7 +4,8 @@
 
 All are given the same crystals as each side holds them in memory (ours `Crystal`, theirs `pymatgen.Structure`) and must find
 neighbours, evaluate and return arrays. They take turns in one process, round by round, and the ratio of each round is kept, so
-that a busy machine disturbs both sides of a ratio. Theirs is timed one structure at a time and at the best of its batch sizes.
+that a busy machine disturbs both sides of a ratio (on one, OMP_WAIT_POLICY=PASSIVE keeps torch's threads, which are theirs, from
+spinning while they wait for each other). Theirs is timed one structure at a time and at the best of its batch sizes.
 """
 
 from __future__ import annotations
@@ -121,6 +122,7 @@ def machine() -> dict[str, object]:
         "cores": os.cpu_count(),
         "euhedral": euhedral.__version__,
         **versions,
+        "omp_wait_policy": os.environ.get("OMP_WAIT_POLICY", "default"),
         "load_average": os.getloadavg()[0],
     }
 

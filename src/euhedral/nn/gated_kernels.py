@@ -19,35 +19,24 @@ _EPSILON = f32(1e-5)
 
 
 @compiled
-def normalise(values: Any, normal: Any) -> f32:
-    """Write (values - mean) / deviation to `normal` and return 1 / deviation."""
-    width = values.size
-    total = f32(0.0)
+def deviations(core: Any, gate: Any, bias: Any) -> tuple[f32, f32, f32, f32]:
+    """The mean of each branch plus its bias, and one over its deviation."""
+    width = core.size
+    # sums about the first value: one pass, and no cancellation unless that value is far out
+    first_c, first_g = core[0] + bias[0], gate[0] + bias[width]
+    sum_c, sum_g, square_c, square_g = f32(0.0), f32(0.0), f32(0.0), f32(0.0)
     for j in range(width):
-        total += values[j]
-    mean = total / f32(width)
-    square = f32(0.0)
-    for j in range(width):
-        square += (values[j] - mean) * (values[j] - mean)
-    scale = f32(1.0) / np.sqrt(square / f32(width) + _EPSILON)
-    for j in range(width):
-        normal[j] = (values[j] - mean) * scale
-    return scale
-
-
-@compiled
-def denormalise(gradient: Any, normal: Any, scale: f32) -> None:
-    """Turn the derivative by the normalised values into that by the values, in place."""
-    width = gradient.size
-    plain = f32(0.0)
-    along = f32(0.0)
-    for j in range(width):
-        plain += gradient[j]
-        along += gradient[j] * normal[j]
-    plain /= f32(width)
-    along /= f32(width)
-    for j in range(width):
-        gradient[j] = scale * (gradient[j] - plain - normal[j] * along)
+        c, g = core[j] + bias[j] - first_c, gate[j] + bias[width + j] - first_g
+        sum_c += c
+        sum_g += g
+        square_c += c * c
+        square_g += g * g
+    one = f32(1.0) / f32(width)
+    sum_c *= one
+    sum_g *= one
+    scale_c = f32(1.0) / np.sqrt(square_c * one - sum_c * sum_c + _EPSILON)
+    scale_g = f32(1.0) / np.sqrt(square_g * one - sum_g * sum_g + _EPSILON)
+    return first_c + sum_c, first_g + sum_g, scale_c, scale_g
 
 
 @compiled
@@ -97,12 +86,13 @@ def message_forward(
             m = begin + i
             z = normal[m]
             oc, og = out_core[i], out_gate[i]
-            for j in range(width):
-                oc[j] += bias[j]
-                og[j] += bias[width + j]
-            scale[m, 0] = normalise(oc, z[:width])
-            scale[m, 1] = normalise(og, z[width:])
+            mean_c, mean_g, scale_c, scale_g = deviations(oc, og, bias)
+            scale[m, 0], scale[m, 1] = scale_c, scale_g
             t, w = total[first_idx[m]], weight[weight_idx[m]]
+            for j in range(width):
+                c = (oc[j] + bias[j] - mean_c) * scale_c
+                g = (og[j] + bias[width + j] - mean_g) * scale_g
+                z[j], z[width + j] = c, g
             for j in range(width):
                 c = gain[j] * z[j] + offset[j]
                 g = gain[width + j] * z[width + j] + offset[width + j]
@@ -136,6 +126,7 @@ def message_backward(
         d_weight: (., W) added to.
     """
     width = core_t.shape[0]
+    one = f32(1.0) / f32(width)
     hidden_core, hidden_gate = np.empty((ROWS, width), dtype=np.float32), np.empty((ROWS, width), dtype=np.float32)
     out_core, out_gate = np.empty((ROWS, width), dtype=np.float32), np.empty((ROWS, width), dtype=np.float32)
     for begin in range(0, rows.shape[0], ROWS):
@@ -144,30 +135,41 @@ def message_backward(
             m = begin + i
             z, oc, og = normal[m], out_core[i], out_gate[i]
             d, w, dw = d_total[first_idx[m]], weight[weight_idx[m]], d_weight[weight_idx[m]]
+            plain_c, plain_g, along_c, along_g = f32(0.0), f32(0.0), f32(0.0), f32(0.0)
             for j in range(width):
                 c = gain[j] * z[j] + offset[j]
                 g = gain[width + j] * z[width + j] + offset[width + j]
                 s, t = sigmoid(c), sigmoid(g)
                 dw[j] += d[j] * c * s * t
                 dm = d[j] * w[j] * t
-                oc[j] = dm * s * (f32(1.0) + c * (f32(1.0) - s)) * gain[j]
-                og[j] = dm * c * s * (f32(1.0) - t) * gain[width + j]
-            denormalise(oc, z[:width], scale[m, 0])
-            denormalise(og, z[width:], scale[m, 1])
+                dc = dm * s * (f32(1.0) + c * (f32(1.0) - s)) * gain[j]
+                dg = dm * c * s * (f32(1.0) - t) * gain[width + j]
+                oc[j], og[j] = dc, dg
+                plain_c += dc
+                plain_g += dg
+                along_c += dc * z[j]
+                along_g += dg * z[width + j]
+            scale_c, scale_g = scale[m, 0], scale[m, 1]
+            plain_c, plain_g, along_c, along_g = plain_c * one, plain_g * one, along_c * one, along_g * one
+            for j in range(width):
+                oc[j] = scale_c * (oc[j] - plain_c - z[j] * along_c)
+                og[j] = scale_g * (og[j] - plain_g - z[width + j] * along_g)
         np.dot(out_core[:size], core_t, hidden_core[:size])
         np.dot(out_gate[:size], gate_t, hidden_gate[:size])
         for i in range(size):
             m = begin + i
             row, hc, hg = rows[m], hidden_core[i], hidden_gate[i]
+            dx, dy = d_first[first_idx[m]], d_second[second_idx[m]]
             for j in range(width):
                 c, g = row[j], row[width + j]
                 s, t = sigmoid(c), sigmoid(g)
-                row[j] = hc[j] * s * (f32(1.0) + c * (f32(1.0) - s))
-                row[width + j] = hg[j] * t * (f32(1.0) + g * (f32(1.0) - t))
-            dx, dy = d_first[first_idx[m]], d_second[second_idx[m]]
-            for j in range(2 * width):
-                dx[j] += row[j]
-                dy[j] += row[j]
+                c = hc[j] * s * (f32(1.0) + c * (f32(1.0) - s))
+                g = hg[j] * t * (f32(1.0) + g * (f32(1.0) - t))
+                row[j], row[width + j] = c, g
+                dx[j] += c
+                dx[width + j] += g
+                dy[j] += c
+                dy[width + j] += g
             if own_idx.size:
                 dp = d_own[own_idx[m]]
                 for j in range(2 * width):
@@ -192,15 +194,19 @@ def update_forward(
         scale: (M, 2) one over the deviations, written.
     """
     width = state.shape[1]
+    no_bias = np.zeros(2 * width, dtype=np.float32)
     for m in range(rows.shape[0]):
         row, x, y, s = rows[m], first[first_idx[m]], second[second_idx[m]], state[m]
         for j in range(2 * width):
             row[j] += x[j] + y[j]
-        scale[m, 0] = normalise(row[:width], row[:width])
-        scale[m, 1] = normalise(row[width:], row[width:])
+        mean_c, mean_g, scale_c, scale_g = deviations(row[:width], row[width:], no_bias)
+        scale[m, 0], scale[m, 1] = scale_c, scale_g
         for j in range(width):
-            c = gain[j] * row[j] + offset[j]
-            g = gain[width + j] * row[width + j] + offset[width + j]
+            c = (row[j] - mean_c) * scale_c
+            g = (row[width + j] - mean_g) * scale_g
+            row[j], row[width + j] = c, g
+            c = gain[j] * c + offset[j]
+            g = gain[width + j] * g + offset[width + j]
             s[j] += c * sigmoid(c) * sigmoid(g)
 
 
@@ -222,18 +228,29 @@ def update_backward(
         d_second: (., 2 W) added to.
     """
     width = d_state.shape[1]
-    out = np.empty(2 * width, dtype=np.float32)
+    one = f32(1.0) / f32(width)
+    core, gate = np.empty(width, dtype=np.float32), np.empty(width, dtype=np.float32)
     for m in range(rows.shape[0]):
         row, d, dx, dy = rows[m], d_state[m], d_first[first_idx[m]], d_second[second_idx[m]]
+        plain_c, plain_g, along_c, along_g = f32(0.0), f32(0.0), f32(0.0), f32(0.0)
         for j in range(width):
             c = gain[j] * row[j] + offset[j]
             g = gain[width + j] * row[width + j] + offset[width + j]
             s, t = sigmoid(c), sigmoid(g)
-            out[j] = d[j] * t * s * (f32(1.0) + c * (f32(1.0) - s)) * gain[j]
-            out[width + j] = d[j] * c * s * t * (f32(1.0) - t) * gain[width + j]
-        denormalise(out[:width], row[:width], scale[m, 0])
-        denormalise(out[width:], row[width:], scale[m, 1])
-        for j in range(2 * width):
-            row[j] = out[j]
-            dx[j] += out[j]
-            dy[j] += out[j]
+            dc = d[j] * t * s * (f32(1.0) + c * (f32(1.0) - s)) * gain[j]
+            dg = d[j] * c * s * t * (f32(1.0) - t) * gain[width + j]
+            core[j], gate[j] = dc, dg
+            plain_c += dc
+            plain_g += dg
+            along_c += dc * row[j]
+            along_g += dg * row[width + j]
+        scale_c, scale_g = scale[m, 0], scale[m, 1]
+        plain_c, plain_g, along_c, along_g = plain_c * one, plain_g * one, along_c * one, along_g * one
+        for j in range(width):
+            c = scale_c * (core[j] - plain_c - row[j] * along_c)
+            g = scale_g * (gate[j] - plain_g - row[width + j] * along_g)
+            row[j], row[width + j] = c, g
+            dx[j] += c
+            dx[width + j] += g
+            dy[j] += c
+            dy[width + j] += g

@@ -80,6 +80,55 @@ def test_authors_package_agrees_live_on_the_fixed_crystals(model, crystals):
     compare(model.evaluate(CrystalBatch.from_crystals(chosen)), expected, n_atoms)
 
 
+@pytest.mark.parametrize("n_blocks", [1, 2, 3, 4])
+def test_hand_made_derivatives_are_those_of_automatic_differentiation(n_blocks, crystals):
+    torch.manual_seed(n_blocks)
+    model = CHGNet(width=12, n_blocks=n_blocks, n_radial=7, n_angular=5, readout=(8,)).requires_grad_(
+        requires_grad=False
+    )
+    chosen = [c for c in crystals.values() if len(c) < 50]
+    by_hand = model.evaluate(CrystalBatch.from_crystals(chosen))
+    automatic = model.double().evaluate(CrystalBatch.from_crystals(chosen, dtype=torch.float64))
+    for name in ("energy", "forces", "stress"):
+        torch.testing.assert_close(getattr(by_hand, name).double(), getattr(automatic, name), rtol=1e-4, atol=2e-5)
+    torch.testing.assert_close(by_hand.site["magmom"].double(), automatic.site["magmom"], rtol=1e-4, atol=1e-5)
+
+
+def test_results_do_not_depend_on_the_number_of_threads_or_the_company(model, real):
+    alone = [model.evaluate(CrystalBatch.from_crystals([crystal])) for crystal in real]
+    threads = torch.get_num_threads()
+    try:
+        for count in (1, 2):
+            torch.set_num_threads(count)
+            together = model.evaluate(CrystalBatch.from_crystals(real * 4))
+            assert torch.equal(together.energy[: len(real)], torch.cat([single.energy for single in alone]))
+            assert torch.equal(together.energy[-len(real) :], together.energy[: len(real)])
+            n_atoms = sum(len(crystal) for crystal in real)
+            torch.testing.assert_close(
+                together.forces[:n_atoms], torch.cat([single.forces for single in alone]), rtol=0, atol=1e-6
+            )
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_changed_parameters_change_the_result(crystals):
+    model = CHGNet.load()
+    batch = CrystalBatch.from_crystals([crystals["fcc"]])
+    before = float(model.evaluate(batch).energy[0])
+    with torch.no_grad():
+        model.reference_energy[12] += 1.0
+    assert float(model.evaluate(batch).energy[0]) == pytest.approx(before + 1.0, abs=1e-4)
+
+
+def test_second_derivative_in_single_precision_is_refused(model, crystals):
+    batch = CrystalBatch.from_crystals([crystals["heusler"]])
+    graph = model.graph.build(batch)
+    vectors = graph.vectors(batch).requires_grad_()
+    (pull,) = torch.autograd.grad(model.energy(batch, graph, vectors=vectors).total.sum(), vectors, create_graph=True)
+    with pytest.raises(RuntimeError, match="does not require grad"):
+        torch.autograd.grad(pull.sum(), vectors)
+
+
 def test_untrained_elements_are_not_offered(model):
     assert not model.elements & {84, 85, 86, 87, 88}
     assert len(model.elements) == 89

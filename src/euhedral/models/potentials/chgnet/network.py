@@ -219,19 +219,17 @@ class CHGNet(Potential):
         In single precision on a processor, with parameters that take no gradient, this is done by compiled kernels whose
         result can be differentiated once, and whose moments carry no derivative.
         """
-        if self._is_plain(vectors):
+        parameters = list(self.parameters())
+        learning = any(parameter.requires_grad for parameter in parameters)
+        if learning or vectors.dtype != torch.float32 or vectors.device.type != "cpu":
             return self._energy(batch, graph, vectors)
         from euhedral.models.potentials.chgnet.inference import ByHand, Inference
 
-        state = tuple((parameter.data_ptr(), parameter._version) for parameter in self.parameters())  # noqa: SLF001
+        state = tuple((parameter.data_ptr(), parameter._version) for parameter in parameters)  # noqa: SLF001
         if self._packed is None or self._packed[0] != state:
             self._packed = (state, Inference(self))
         total, moments = ByHand.apply(vectors, self._packed[1], batch, graph)
         return Energy(total=total, site={"magmom": moments})
-
-    def _is_plain(self, vectors: Tensor) -> bool:
-        unfit = vectors.dtype != torch.float32 or vectors.device.type != "cpu"
-        return unfit or any(parameter.requires_grad for parameter in self.parameters())
 
     def _energy(self, batch: CrystalBatch, graph: Graph, vectors: Tensor) -> Energy:
         atoms, moments = self._interact(self.embedding(batch.numbers - 1), vectors, graph)
