@@ -34,13 +34,13 @@ def test_a_shaken_crystal_returns_to_the_minimum_that_ase_finds(potential):
     from ase.optimize import BFGS
 
     rng = np.random.default_rng(1)
-    starts = [shaken(cubic(3.4), rng), shaken(cubic(3.7, repeat=2), rng, sigma=0.15)]
-    for start, result in zip(starts, relax(potential, starts, fmax=1e-4), strict=True):
+    starts = [shaken(cubic(3.4), rng), shaken(cubic(3.3), rng, sigma=0.15)]
+    for start, result in zip(starts, relax(potential, starts, fmax=1e-3), strict=True):
         atoms = Atoms(numbers=start.numbers, cell=start.cell, scaled_positions=start.frac, pbc=True)
         atoms.calc = ase_calculator(potential)
-        BFGS(FrechetCellFilter(atoms), logfile=None).run(fmax=1e-4, steps=500)
+        BFGS(FrechetCellFilter(atoms), logfile=None).run(fmax=1e-3, steps=500)
         assert result.converged
-        assert result.energy == pytest.approx(atoms.get_potential_energy(), abs=1e-5)
+        assert result.energy == pytest.approx(atoms.get_potential_energy(), abs=1e-4)
         assert result.crystal.volume == pytest.approx(atoms.get_volume(), rel=1e-3)
 
 
@@ -223,3 +223,25 @@ def test_cells_too_large_for_one_matrix_of_springs_relax_too(potential):
     result = relax(potential, [start], fmax=0.05)[0]
     assert result.converged
     assert result.energy < result.start_energy
+
+
+def test_chgnet_relaxes_to_the_minimum_that_ase_finds(crystals):
+    pytest.importorskip("ase")
+    from ase import Atoms
+    from ase.filters import FrechetCellFilter
+    from ase.optimize import BFGS
+
+    from euhedral.models.potentials.chgnet import CHGNet
+
+    potential = CHGNet.load()
+    start = shaken(crystals["hexagonal"], np.random.default_rng(12), sigma=0.05, strain=0.02)
+    result = relax(potential, [start], fmax=0.01)[0]
+    atoms = Atoms(numbers=start.numbers, cell=start.cell, scaled_positions=start.frac, pbc=True)
+    atoms.calc = ase_calculator(potential)
+    optimiser = BFGS(FrechetCellFilter(atoms), logfile=None)
+    optimiser.run(fmax=0.01, steps=200)
+    assert result.converged
+    assert result.energy == pytest.approx(atoms.get_potential_energy(), abs=1e-3)
+    assert result.crystal.volume == pytest.approx(atoms.get_volume(), rel=5e-3)
+    assert result.steps < optimiser.nsteps
+    assert result.site["magmom"].shape == (4,)

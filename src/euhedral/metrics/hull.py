@@ -25,8 +25,10 @@ _ON_HULL = 1e-9
 _VERTICAL = 1e-10
 # A compound less stable than this (eV/atom) against the elements cannot move the hull by more.
 _NEGLIGIBLE = 1e-8
-# The number of facets grows exponentially with the elements; from here on a linear programme for each query is faster.
-_FACET_ELEMENTS = 8
+# The number of facets grows exponentially with the elements. Up to the first number they cost next to nothing; above the
+# second, a linear programme for each query is always faster; between them it depends on the number of queries.
+_FEW_ELEMENTS, _MANY_ELEMENTS = 5, 7
+_MANY_QUERIES = 100
 _FRACTION_TOLERANCE = 1e-6
 _QUERIES_AT_ONCE = 4096
 
@@ -153,7 +155,9 @@ class LowerHull:
         phases = np.full((len(queries), n_elements), -1, dtype=np.int64)
         amounts = np.zeros((len(queries), n_elements))
         height = np.empty(len(queries))
-        solve = self._from_facets if n_elements <= _FACET_ELEMENTS else self._from_programme
+        worth_it = len(queries) >= _MANY_QUERIES or "_facets" in self.__dict__
+        by_facets = n_elements <= _FEW_ELEMENTS or (n_elements <= _MANY_ELEMENTS and worth_it)
+        solve = self._from_facets if by_facets else self._from_programme
         for start in range(0, len(queries), _QUERIES_AT_ONCE):
             part = slice(start, start + _QUERIES_AT_ONCE)
             height[part], phases[part], amounts[part] = solve(queries[part])

@@ -88,18 +88,25 @@ class PhaseIndex:
         rows = rows[np.isfinite(energies[rows])]
         return rows, self.phases.select(rows).fractions(elements)
 
-    def heights(self, energies: NDArray[np.float64], *, leave_out_itself: bool) -> NDArray[np.float64]:
-        """Place every phase relative to the hull of the phases.
+    def heights(
+        self, energies: NDArray[np.float64], *, leave_out_itself: bool, wanted: NDArray[np.bool_] | None = None
+    ) -> NDArray[np.float64]:
+        """Place phases relative to the hull of the phases.
 
         Args:
             energies: (n,) eV/atom; NaN where not known.
             leave_out_itself: place each phase relative to the others, so that a stable one lies below zero.
+            wanted: (n,) which phases to place; all when None.
 
         Returns:
-            (n,) eV/atom; NaN where the energy is not known, the phase is excluded, or its elements have no hull.
+            (n,) eV/atom; NaN where the energy is not known, the phase is not wanted or excluded, or its elements have no
+            hull.
         """
         height = np.full(len(self.phases), np.nan)
-        for system, mine in self.systems.items():
+        for system, members in self.systems.items():
+            mine = members if wanted is None else members[wanted[members]]
+            if not len(mine):
+                continue
             rows, compositions = self.competing(system, energies=energies)
             try:
                 hull = LowerHull(compositions=compositions, energies=energies[rows])
