@@ -56,7 +56,11 @@ def main() -> None:
         units={column.name: column.unit for column in columns if column.kind == "float"},
         audit=Audit(read=len(dataset), kept=len(crystals), remarks=remarks),
         sha256=content_hash(crystals, columns=[column.name for column in columns if column.kind != "text"]),
-        overlaps={**dataset.card.overlaps, "mp-20": "the same crystals", "mp-20-sample": "holds all of it"},
+        overlaps={
+            **dataset.card.overlaps,
+            "mp-20": f"the same crystals; {dataset.card.overlaps['mp-20']}",
+            "mp-20-sample": "holds all of it",
+        },
     )
     path = Path(__file__).parents[1] / "src/euhedral/data/references/mp20.parquet"
     table = encode(crystals, columns=columns, text={"split": splits}, decimals=8)

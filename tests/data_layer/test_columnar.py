@@ -114,6 +114,16 @@ def test_damaged_pages_are_reported_when_they_are_read(file, tmp_path):
         list(Dataset.open(tmp_path / "pages.parquet"))
 
 
+def test_one_flipped_bit_in_a_value_is_noticed(file, tmp_path):
+    _, path = file
+    content = bytearray(path.read_bytes())
+    column = pq.ParquetFile(path).metadata.row_group(0).column(2)  # frac
+    content[column.data_page_offset + column.total_compressed_size - 20] ^= 1
+    (tmp_path / "flipped.parquet").write_bytes(content)
+    with pytest.raises(FileFormatError, match="damaged"):
+        list(Dataset.open(tmp_path / "flipped.parquet"))
+
+
 def test_a_failed_write_leaves_the_older_file(file):
     dataset, path = file
     before = path.read_bytes()

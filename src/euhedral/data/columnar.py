@@ -145,7 +145,7 @@ class Columns:
         self._file: pq.ParquetFile | None = None
         if isinstance(self._source, Path):
             try:
-                self._file = pq.ParquetFile(self._source, memory_map=True)
+                self._file = pq.ParquetFile(self._source, memory_map=True, page_checksum_verification=True)
             except FileNotFoundError:
                 raise FileFormatError(f"{self.name}: there is no such file") from None
             except (pa.ArrowException, OSError) as error:
@@ -162,6 +162,7 @@ class Columns:
             counts = [self._source.num_rows]
         self.starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
         self._kept: OrderedDict[int, Block] = OrderedDict()
+        self._whole: dict[str, NDArray] = {}
         self._atoms: tuple[NDArray[np.int64], NDArray[np.uint8]] | None = None
         self._check()
 
@@ -221,8 +222,12 @@ class Columns:
             ) from error
 
     def column(self, name: str) -> NDArray:
-        """Read one column whole: (n,) float64 with NaN, int64, or str."""
-        return _as_numpy(self._read([name]).column(name))
+        """Read one column whole: (n,) float64 with NaN, int64, or str; kept for the next call, so read-only."""
+        if name not in self._whole:
+            values = _as_numpy(self._read([name]).column(name))
+            values.setflags(write=False)
+            self._whole[name] = values
+        return self._whole[name]
 
     def atoms(self) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
         """Read only (n + 1,) the first atom of each crystal and (N,) the atomic numbers; kept for the next call."""

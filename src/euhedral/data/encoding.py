@@ -178,7 +178,11 @@ def write_columns(path: Path, *, tables: Iterable[pa.Table], card: Callable[[], 
                     words = [
                         field.name for field in table.schema if pa.types.is_string(field.type) and field.name != "id"
                     ]
-                    options: dict[str, Any] = {"use_dictionary": words, "write_statistics": False}
+                    options: dict[str, Any] = {
+                        "use_dictionary": words,
+                        "write_statistics": False,
+                        "write_page_checksum": True,
+                    }
                     writer = pq.ParquetWriter(
                         temporary, table.schema, compression="zstd", compression_level=_LEVEL, **options
                     )
