@@ -18,6 +18,7 @@ from euhedral.representations.wyckoff_grammar import WyckoffGrammar
 from euhedral.representations.wyckoff_sequences import encode
 from euhedral.representations.wyckoff_tokens import pack
 from euhedral.tasks.generation import Request
+from euhedral.tasks.likely import MostLikely
 from euhedral.tasks.weights import Weights, load_weights, save_weights
 
 NAMES = ("triclinic", "fcc", "heusler", "hexagonal", "one_atom", "vacuum")
@@ -135,6 +136,23 @@ def test_elements_never_seen_are_never_written_and_refused_when_asked_for(sequen
         model.sample(Request(n=1, chemical_system=("Pu",)), rng=torch.Generator())
     with pytest.raises(InvalidRequestError, match="no space group"):
         model.sample(Request(n=1, composition={"Al": 1}, space_group=230, n_atoms=1), rng=torch.Generator())
+
+
+def test_scores_are_those_of_the_likelihood_and_the_most_likely_come_first(sequences):
+    model = tiny()
+    model.observe(sequences)
+    scored = model.sample_scored(Request(n=12), rng=torch.Generator().manual_seed(2))
+    forms = model.sample_wyckoff(Request(n=12), rng=torch.Generator().manual_seed(2))
+    pairs = [(s, f) for s, f in zip(scored, forms, strict=True) if not isinstance(s, Failure)]
+    assert pairs
+    for each, form in pairs:
+        slots = model.log_prob(encode([form]))
+        share = model.prior.groups[0][form.space_group] / model.prior.groups[0].sum()
+        expected = (slots["letter"] + slots["number"] + share.log()).item()
+        assert each.score == pytest.approx(expected, abs=1e-3)
+    first = MostLikely(model, pool=12).sample(Request(n=1), rng=torch.Generator().manual_seed(2))[0]
+    best = max((each for each, _ in pairs), key=lambda each: each.score)
+    assert first.frac.tolist() == best.crystal.frac.tolist()
 
 
 def test_weights_survive_the_disk(tmp_path, sequences):

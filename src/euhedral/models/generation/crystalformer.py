@@ -38,11 +38,19 @@ from euhedral.geometry.wyckoff import WyckoffCrystal, to_crystal
 from euhedral.nn.causal_transformer import CausalTransformer, Memory
 from euhedral.representations.wyckoff_grammar import FormulaFill, WyckoffGrammar
 from euhedral.representations.wyckoff_prior import StructurePrior
-from euhedral.representations.wyckoff_sequences import N_LETTERS, N_NUMBERS, SITE_SLOTS, WyckoffSequences, group_tables
+from euhedral.representations.wyckoff_sequences import (
+    N_LETTERS,
+    N_NUMBERS,
+    SITE_SLOTS,
+    WyckoffSequences,
+    encode,
+    group_tables,
+)
 from euhedral.representations.wyckoff_tokens import Tokens, multiplicity_of, pack
 from euhedral.tasks.autoregression import Autoregressor
 from euhedral.tasks.generation import Request, check_capable
 from euhedral.tasks.heads import Categorical, GaussianMixture, VonMisesMixture
+from euhedral.tasks.likely import Scored
 from euhedral.tasks.weights import Weights, load_weights
 
 _SHIPPED: Final = "crystalformer-mp20"
@@ -248,6 +256,36 @@ class CrystalFormer(nn.Module):
             result if isinstance(result, Failure) else _primitive(result)
             for result in self.sample_wyckoff(request, rng=rng, temperature=temperature, top_p=top_p, batch=batch)
         ]
+
+    def sample_scored(self, request: Request, *, rng: torch.Generator) -> list[Scored | Failure]:
+        """Generate crystals with the log-probability of their group, letters and elements, coordinates and cell apart.
+
+        The likelihood is that of the model without the request, so that of crystals forced into a chemical system those come
+        first that look natural there.
+
+        Raises:
+            InvalidRequestError: as `sample`.
+        """
+        forms = self.sample_wyckoff(request, rng=rng)
+        made = [form for form in forms if not isinstance(form, Failure)]
+        scores: list[float] = []
+        groups = self.prior.group_weights(0)
+        for start in range(0, len(made), 256):
+            sequences = encode(made[start : start + 256])
+            with torch.no_grad():
+                slots = self.log_prob(sequences)
+            likely = (groups[sequences.group] / groups.sum()).clamp_min(1e-9).log()
+            scores += (slots["letter"] + slots["number"] + likely).tolist()
+        score = iter(scores)
+        results: list[Scored | Failure] = []
+        for form in forms:
+            if isinstance(form, Failure):
+                results.append(form)
+                continue
+            crystal, own = _primitive(form), next(score)
+            kind = (form.space_group, form.letters, tuple(form.numbers.tolist()))
+            results.append(crystal if isinstance(crystal, Failure) else Scored(crystal=crystal, score=own, kind=kind))
+        return results
 
     def sample_wyckoff(
         self, request: Request, *, rng: torch.Generator, temperature: float = 1.0, top_p: float = 1.0, batch: int = 256,
