@@ -34,6 +34,9 @@ from euhedral.errors import (
 #: Angstrom; images of one atom closer than this are the same atom on a special position.
 SAME_SITE = 0.1
 
+# Images of sites that are held at once.
+_CHUNK = 200_000
+
 _OPERATIONS = (
     "_space_group_symop_magn_operation_xyz", "_space_group_symop_operation_xyz", "_symmetry_equiv_pos_as_xyz",
 )  # fmt: skip
@@ -80,19 +83,21 @@ def _crystal(block: Block, *, where: str, label: str) -> Crystal:
     sites = read_sites(block, where=where)
     cell = _cell(block, where=where)
     operations = _operations(block, cell=cell, sites=sites, where=where)
-    if operations is None:
-        frac, source = sites.frac, np.arange(len(sites.frac))
-        image_of = np.zeros(len(source), dtype=np.int64)
-    else:
+    frac, source, image_of = sites.frac, None, None
+    if operations is not None:
         frac, source, image_of = expand(sites.frac, operations=operations, cell=cell)
     kept = _without_repeats(frac, source=source, sites=sites, cell=cell, where=where)
     if kept is not None:
-        frac, source, image_of = frac[kept], source[kept], image_of[kept]
-    _check_formula(block, numbers=sites.numbers[source], where=where)
-    site = {key: values[source] for key, values in sites.values.items()}
+        frac = frac[kept]
+        source = kept if source is None else source[kept]
+        image_of = None if image_of is None else image_of[kept]
+    numbers = sites.numbers if source is None else sites.numbers[source]
+    _check_formula(block, numbers=numbers, where=where)
+    site = dict(sites.values) if source is None else {key: values[source] for key, values in sites.values.items()}
     if sites.moments is not None:
-        site["magmom"] = _moments(sites.moments, operations=operations, source=source, image_of=image_of, cell=cell)
-    return Crystal(cell=cell, frac=frac, numbers=sites.numbers[source], id=label, site=site, props=_props(block))
+        moments = sites.moments if source is None else sites.moments[source]
+        site["magmom"] = _moments(moments, operations=operations, image_of=image_of, cell=cell)
+    return Crystal(cell=cell, frac=frac, numbers=numbers, id=label, site=site, props=_props(block))
 
 
 def _cell(block: Block, *, where: str) -> NDArray[np.float64]:
@@ -240,23 +245,38 @@ def expand(
     """
     count = len(operations)
     positions, source, made_by = [], [], []
-    for index, position in enumerate(frac):
-        images = operations.rotations @ position + operations.translations
-        away = images - position
-        away -= np.round(away)
-        fixed = np.linalg.norm(away @ cell, axis=1) < SAME_SITE
-        if fixed.sum() > 1:
-            # the mean over the operations that bring the atom back is the exact special position
-            images = operations.rotations @ (position + away[fixed].mean(axis=0)) + operations.translations
-        first = np.arange(count) if fixed.sum() <= 1 else _distinct(images, cell=cell)
-        positions.append(images[first])
-        source.append(np.full(len(first), index))
-        made_by.append(first)
+    for start in range(0, len(frac), max(1, _CHUNK // count)):
+        part = frac[start : start + max(1, _CHUNK // count)]
+        images = _images(part, operations)
+        away = images - part[:, None]
+        away -= np.rint(away)
+        cartesian = away @ cell
+        fixed = np.einsum("smk,smk->sm", cartesian, cartesian) < SAME_SITE**2
+        stabilizers = np.count_nonzero(fixed, axis=1)
+        if stabilizers.max() > 1:
+            # the mean over the operations that bring an atom back is the exact special position
+            part = part + np.einsum("smk,sm->sk", away, fixed) / np.maximum(stabilizers, 1)[:, None]
+            images = _images(part, operations)
+        for index, (orbit, stabilizer) in enumerate(zip(images, stabilizers.tolist(), strict=True)):
+            first = np.arange(count) if stabilizer <= 1 else _distinct(orbit, expected=count // stabilizer, cell=cell)
+            positions.append(orbit[first])
+            source.append(np.full(len(first), start + index))
+            made_by.append(first)
     return np.concatenate(positions), np.concatenate(source), np.concatenate(made_by)
 
 
-def _distinct(images: NDArray, *, cell: NDArray) -> NDArray[np.int64]:
+def _images(frac: NDArray, operations: Operations) -> NDArray[np.float64]:
+    """(S, M, 3) every image of every site."""
+    return np.einsum("mij,sj->smi", operations.rotations, frac) + operations.translations
+
+
+def _distinct(images: NDArray, *, expected: int, cell: NDArray) -> NDArray[np.int64]:
     """Positions in `images` of one image each place."""
+    grid = np.rint(images * 1e5).astype(np.int64) % 100_000
+    _, first = np.unique(grid @ np.array([1, 100_000, 10_000_000_000]), return_index=True)
+    if len(first) == expected:
+        return np.sort(first)
+    # a coordinate on the edge of the grid, or a site that is only nearly special: compare all with all
     apart = images[:, None, :] - images
     apart -= np.rint(apart)
     apart = apart @ cell
@@ -265,15 +285,15 @@ def _distinct(images: NDArray, *, cell: NDArray) -> NDArray[np.int64]:
 
 
 def _without_repeats(
-    frac: NDArray, *, source: NDArray, sites: Sites, cell: NDArray, where: str
+    frac: NDArray, *, source: NDArray | None, sites: Sites, cell: NDArray, where: str
 ) -> NDArray[np.int64] | None:
     """Drop atoms listed twice; two elements on one place are disorder."""
     repeated: set[int] = set()
     for i, j in _same_places(frac, cell=cell):
-        first, second = sites.labels[source[i]], sites.labels[source[j]]
-        if sites.numbers[source[i]] != sites.numbers[source[j]]:
+        one, other = (i, j) if source is None else (int(source[i]), int(source[j]))
+        if sites.numbers[one] != sites.numbers[other]:
             raise DisorderedCrystalError(
-                f"{where}: sites {first!r} and {second!r} hold different elements at one place; choose an ordered model"
+                f"{where}: sites {sites.labels[one]!r} and {sites.labels[other]!r} hold different elements at one place; choose an ordered model"
             )
         repeated.add(max(i, j))
     if not repeated:
@@ -284,6 +304,8 @@ def _without_repeats(
 def _same_places(frac: NDArray, *, cell: NDArray) -> list[tuple[int, int]]:
     """Pairs of atoms closer than `SAME_SITE`."""
     count = len(frac)
+    if count == 1:
+        return []
     if count <= 64:
         away = frac[:, None, :] - frac
         away -= np.rint(away)
@@ -312,12 +334,11 @@ def _same_places(frac: NDArray, *, cell: NDArray) -> list[tuple[int, int]]:
 
 
 def _moments(
-    moments: NDArray, *, operations: Operations | None, source: NDArray, image_of: NDArray, cell: NDArray
+    moments: NDArray, *, operations: Operations | None, image_of: NDArray | None, cell: NDArray
 ) -> NDArray[np.float64]:
     """Carry moments along: axial vectors, given along the unit cell vectors, mu_B; returned Cartesian."""
-    lengths = np.linalg.norm(cell, axis=1)
-    along = moments[source] / lengths
-    if operations is not None:
+    along = moments / np.linalg.norm(cell, axis=1)
+    if operations is not None and image_of is not None:
         rotations = operations.rotations[image_of]
         signs = np.linalg.det(rotations) * operations.time_reversal[image_of]
         along = np.einsum("nij,nj->ni", rotations, along) * signs[:, None]

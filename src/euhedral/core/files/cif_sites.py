@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from math import isnan
 
 import numpy as np
 from numpy.typing import NDArray
@@ -159,9 +160,8 @@ def _coordinates(
         ).reshape(-1, 3)
     if not len(frac):
         raise FileFormatError(f"{where}, line {loop.line}: the atom table has no atoms; export the structure again")
-    finite = (np.abs(frac) < LARGEST).all(axis=1)
-    if not finite.all():
-        row = rows[int(np.flatnonzero(~finite)[0])]
+    if not np.abs(frac).max() < LARGEST:  # also NaN
+        row = rows[int(np.flatnonzero(~(np.abs(frac) < LARGEST).all(axis=1))[0])]
         raise InvalidCrystalError(
             f"{where}, line {loop.line_of(row)}: site {labels[row]!r} has a coordinate that is not finite; correct the file"
         )
@@ -174,7 +174,8 @@ def _elements(
     types = columns.get(_TYPE)
     formula = frozenset(re.findall(r"[A-Z][a-z]?", block.get("_chemical_formula_sum") or ""))
     known: dict[tuple[str, bool], tuple[int, float]] = {}
-    numbers, charges = [], []
+    numbers: list[int] = []
+    charges: list[float] = []
     for row in rows:
         is_type = types is not None and types[row] not in {"?", "."}
         word = types[row] if types is not None and is_type else labels[row]
@@ -191,11 +192,10 @@ def _elements(
         charges.append(found[1])
     stated = _stated_charges(block, where=where)
     if stated:
-        charges = [
-            stated.get(types[row] if types else labels[row], charge) for row, charge in zip(rows, charges, strict=True)
-        ]
-    array = np.array(charges)
-    return np.array(numbers, dtype=np.int64), None if np.isnan(array).all() else array
+        keys = labels if types is None else types
+        charges = [float(stated.get(keys[row], charge)) for row, charge in zip(rows, charges, strict=True)]
+    none = all(isnan(charge) for charge in charges)
+    return np.array(numbers, dtype=np.int64), None if none else np.array(charges, dtype=np.float64)
 
 
 def _stated_charges(block: Block, *, where: str) -> dict[str, float]:
