@@ -22,7 +22,7 @@ def ase_calculator(potential: Potential) -> Calculator:
     ASE's units are ours (eV, Angstrom); its stress is that of tension positive, in Voigt order xx, yy, zz, yz, xz, xy.
 
     Args:
-        potential: its floating-point type and device are used.
+        potential: evaluated where it is; positions are given in double precision.
 
     Raises:
         MissingDependencyError: ASE is not installed.
@@ -41,7 +41,7 @@ def ase_calculator(potential: Potential) -> Calculator:
         def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes) -> None:  # noqa: ANN001
             super().calculate(atoms, properties, system_changes)
             parameter = next(potential.parameters())
-            batch = _batch(self.atoms).to(parameter.device, dtype=parameter.dtype)
+            batch = _batch(self.atoms).to(parameter.device)
             result = potential.evaluate(batch)
             energy = float(result.energy[0])
             stress = _array(result.stress[0])

@@ -67,7 +67,8 @@ class Potential(nn.Module, ABC):
         Args:
             batch: the crystals; only what does not depend on geometry is read from them.
             graph: their edges.
-            vectors: (E, 3) Angstrom, `graph.vectors(batch)`; the energy is differentiable in them.
+            vectors: (E, 3) Angstrom, `graph.vectors(batch)`; the energy is differentiable in them. Their precision may be
+                higher than that of the parameters.
         """
 
     @final

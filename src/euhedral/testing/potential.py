@@ -15,6 +15,7 @@ import torch
 
 from euhedral.core.batch import CrystalBatch
 from euhedral.core.crystal import Crystal
+from euhedral.simulation.ase_calculator import ase_calculator
 from euhedral.tasks.potential import Evaluation, Potential
 
 _UNIMODULAR: Final = np.array([[1, 1, 0], [0, 1, -1], [1, 1, 1]])  # determinant 1, no negligible entry
@@ -190,10 +191,24 @@ def no_gradient_across_crystals(potential: Potential, crystals: Mapping[str, Cry
         assert not pull[owner != i].any(), f"the energy of crystal {i} depends on another crystal"
 
 
+def ase_parity(potential: Potential, crystals: Mapping[str, Crystal]) -> None:
+    """ASE sees the same numbers, on a triclinic cell."""
+    from ase import Atoms
+
+    crystal = crystals["triclinic"]
+    result = _evaluate(potential, [crystal])
+    atoms = Atoms(numbers=crystal.numbers, scaled_positions=crystal.frac, cell=crystal.cell, pbc=True)
+    atoms.calc = ase_calculator(potential)
+    _close(torch.tensor(atoms.get_potential_energy()), result.energy[0], crystal, "energy in ASE")
+    _close(torch.from_numpy(atoms.get_forces()), result.forces, crystal, "forces in ASE")
+    _close(torch.from_numpy(atoms.get_stress(voigt=False)), result.stress[0], crystal, "stress in ASE")
+
+
 #: Every check, in the order of what one would want to know first.
 POTENTIAL_CHECKS: Final[tuple[Callable[[Potential, Mapping[str, Crystal]], None], ...]] = (
     batch_independence, permutation, translation, rotation, extensivity, unimodular_cell_change, no_mutation, isolated_atom,
     forces_are_derivatives, stress_is_a_derivative, smooth_at_the_cutoff, no_gradient_across_crystals,
+    ase_parity,
 )  # fmt: skip
 
 

@@ -80,6 +80,12 @@ def test_authors_package_agrees_live_on_the_fixed_crystals(model, crystals):
     compare(model.evaluate(CrystalBatch.from_crystals(chosen)), expected, n_atoms)
 
 
+def test_double_precision_geometry_sharpens_single_precision_parameters(model, real, published):
+    result = model.evaluate(CrystalBatch.from_crystals(real, dtype=torch.float64))
+    assert result.forces.dtype == torch.float64
+    compare(result, published, published["n_atoms"], tolerance=2e-5)
+
+
 @pytest.mark.parametrize("n_blocks", [1, 2, 3, 4])
 def test_hand_made_derivatives_are_those_of_automatic_differentiation(n_blocks, crystals):
     torch.manual_seed(n_blocks)

@@ -127,10 +127,10 @@ class ByHand(torch.autograd.Function):
         site, moments, pull = inference(batch, graph, vectors.detach().numpy(), pull=ctx.needs_input_grad[0])
         owner = batch.crystal_idx
         total = torch.zeros(len(batch), dtype=torch.float64).index_add_(0, owner, torch.from_numpy(site))
-        moments = torch.from_numpy(moments)
+        moments = torch.from_numpy(moments).to(vectors.dtype)
         ctx.mark_non_differentiable(moments)
         if pull is not None:
-            ctx.save_for_backward(torch.from_numpy(pull), owner[graph.target])
+            ctx.save_for_backward(torch.from_numpy(pull).to(vectors.dtype), owner[graph.target])
         return total.to(vectors.dtype), moments
 
     @staticmethod

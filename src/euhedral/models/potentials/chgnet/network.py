@@ -216,13 +216,15 @@ class CHGNet(Potential):
     def energy(self, batch: CrystalBatch, graph: Graph, *, vectors: Tensor) -> Energy:
         """Compute (B,) energies, eV, and (N,) magnetic moments, mu_B.
 
-        In single precision on a processor, with parameters that take no gradient, this is done by compiled kernels whose
-        result can be differentiated once, and whose moments carry no derivative.
+        Parameters in single precision on a processor that take no gradient are used by compiled kernels, whose result can be
+        differentiated once, and whose moments carry no derivative. Vectors in double precision are worth giving even then:
+        the derivative of an angle that is nearly straight magnifies their rounding.
         """
         parameters = list(self.parameters())
+        dtype = self.embedding.weight.dtype
         learning = any(parameter.requires_grad for parameter in parameters)
-        if learning or vectors.dtype != torch.float32 or vectors.device.type != "cpu":
-            return self._energy(batch, graph, vectors)
+        if learning or dtype != torch.float32 or vectors.device.type != "cpu":
+            return self._energy(batch, graph, vectors.to(dtype))
         from euhedral.models.potentials.chgnet.inference import ByHand, Inference
 
         state = tuple((parameter.data_ptr(), parameter._version) for parameter in parameters)  # noqa: SLF001
