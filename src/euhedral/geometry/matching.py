@@ -17,9 +17,11 @@ from numpy.typing import NDArray
 
 from euhedral.core.composition import formula
 from euhedral.core.crystal import Crystal
+from euhedral.errors import InvalidCrystalError
 
-# Angstrom; atoms that a lattice translation maps this near to each other are the same in the primitive cell.
-_PRIMITIVE_TOLERANCE: Final = 0.05
+# Angstrom; atoms that a lattice translation maps this near to each other are the same in the primitive cell. The first is
+# pymatgen's; where it joins what cannot be joined, the crystal is reduced with the next.
+_PRIMITIVE_TOLERANCES: Final = (0.25, 0.1, 0.03, 0.01)
 
 
 @dataclass(frozen=True)
@@ -95,8 +97,19 @@ class _Prepared:
 @lru_cache(maxsize=4096)
 def _prepared(crystal: Crystal) -> _Prepared:
     """Reduce to the primitive Niggli cell; remembered by the crystal itself, which never changes."""
-    from euhedral.geometry.cells import niggli, primitive
+    from euhedral.geometry.cells import niggli
 
-    small = niggli(primitive(crystal, symprec=_PRIMITIVE_TOLERANCE))
+    small = niggli(_primitive(crystal))
     cell, frac = np.ascontiguousarray(small.cell), np.ascontiguousarray(small.frac)
     return _Prepared(cell=cell, frac=frac, kind=np.ascontiguousarray(small.numbers))
+
+
+def _primitive(crystal: Crystal) -> Crystal:
+    from euhedral.geometry.cells import primitive
+
+    for tolerance in _PRIMITIVE_TOLERANCES:
+        try:
+            return primitive(crystal, symprec=tolerance)
+        except InvalidCrystalError:
+            continue
+    return crystal  # atoms closer than every tolerance: it is compared as it is
