@@ -115,19 +115,25 @@ def benchmarks_page() -> str:
     return "\n".join(lines)
 
 
+def landing_page() -> str:
+    """Show the README, with its links as the site has them."""
+    text = (DOCS.parent / "README.md").read_text(encoding="utf-8")
+    text = text.replace("(docs/images/", "(images/").replace("(docs/architecture.md", "(architecture.md")
+    return re.sub(r"\[([^\]]+)\]\((?:CONTRIBUTING.md|LICENSE|benchmarks/[^)]*)\)", r"\1", text)
+
+
 def command_line_page() -> str:
     """Print the help of every command."""
-    import typer
+    from typer.testing import CliRunner
 
     from euhedral.cli import app
 
-    command = typer.main.get_command(app)
+    runner = CliRunner(env={"COLUMNS": "110", "NO_COLOR": "1", "TERM": "dumb"})
+    names = [command.callback.__name__ for command in app.registered_commands if command.callback is not None]
     lines = ["# Command line", ""]
-    context = typer.Context(command, info_name="euhedral")
-    for name in sorted(command.list_commands(context)):  # type: ignore[attr-defined]
-        sub = command.get_command(context, name)  # type: ignore[attr-defined]
-        text = sub.get_help(typer.Context(sub, info_name=f"euhedral {name}", parent=None))
-        lines += [f"## euhedral {name}", "", "```text", re.sub(r"\x1b\[[0-9;]*m", "", text).strip(), "```", ""]
+    for name in sorted(names):
+        text = re.sub(r"\x1b\[[0-9;]*m", "", runner.invoke(app, [name, "--help"]).output)
+        lines += [f"## euhedral {name}", "", "```text", text.strip(), "```", ""]
     return "\n".join(lines)
 
 
