@@ -93,6 +93,7 @@ class Descent:
         self._size = 3 * len(start.frac)
         self._solver = solver
         self._gradient = self._gradient_of(start)
+        self._lowest = start.energy
         self._pairs: deque[tuple[NDArray[np.float64], NDArray[np.float64], float]] = deque(maxlen=_MEMORY)
         self._scale = 1.0
         self._trust = 1.0
@@ -162,14 +163,15 @@ class Descent:
             inverse = float(change @ self._solver(change))
             self._scale = float(np.clip(curvature / inverse, 1.0 / _SCALING, _SCALING))
         expected = float(self._gradient @ self._step)
-        risen = point.energy - self.point.energy
-        if risen > _SUFFICIENT * expected + self._rounding:
+        allowed = min(self.point.energy + _SUFFICIENT * expected, self._lowest) + self._rounding
+        if point.energy > allowed:
             self._trust = 0.5 * min(self._trust, self._length(self._step))
             self.rejections += 1
             return False
         self._trust = min(1.0, 2.0 * self._trust)
         self.rejections = 0
         self.point = point
+        self._lowest = min(self._lowest, point.energy)
         self._gradient = gradient
         return True
 
