@@ -58,6 +58,26 @@ def test_a_pool_that_runs_dry_is_filled_up_with_failures():
     assert "4 of different kinds" in results[-1].reason
 
 
+def test_asking_again_draws_no_second_pool_and_leaves_the_rng_where_drawing_would():
+    drawn = []
+
+    class Counting(Deck):
+        def sample_scored(self, request, *, rng):
+            drawn.append(request.n)
+            return super().sample_scored(request, rng=rng)
+
+    generator = MostLikely(Counting(), pool=6)
+    states = []
+    for n in (1, 3):
+        rng = torch.Generator().manual_seed(0)
+        generator.sample(Request(n=n, chemical_system=("Li", "O")), rng=rng)
+        states.append(rng.get_state())
+    assert drawn == [6]
+    assert torch.equal(*states)
+    generator.sample(REQUEST, rng=torch.Generator().manual_seed(1))
+    assert drawn == [6, 6]
+
+
 def test_it_is_a_generator_that_refuses_what_its_own_generator_cannot():
     generator = MostLikely(Deck())
     assert isinstance(generator, Generator)

@@ -53,6 +53,7 @@ class MostLikely:
     def __init__(self, generator: ScoringGenerator, *, pool: int = 1024, per_kind: int = 2) -> None:
         self.generator, self.pool, self.per_kind = generator, pool, per_kind
         self.capabilities = generator.capabilities
+        self._last: tuple[Hashable, list[Scored | Failure], torch.Tensor] | None = None
 
     def sample(self, request: Request, *, rng: torch.Generator) -> list[Crystal | Failure]:
         """Generate exactly `request.n` results; failures fill up when the pool holds fewer kinds.
@@ -61,7 +62,7 @@ class MostLikely:
             InvalidRequestError: the request asks for a condition that is not among the capabilities.
         """
         check_capable(self, request)
-        drawn = self.generator.sample_scored(replace(request, n=max(self.pool, request.n)), rng=rng)
+        drawn = self._draw(replace(request, n=max(self.pool, request.n)), rng=rng)
         samples = [result for result in drawn if isinstance(result, Scored)]
         wanted = len(request.chemical_system or ())
         samples.sort(key=lambda each: (len(set(each.crystal.numbers.tolist())) < wanted, -each.score))
@@ -73,3 +74,12 @@ class MostLikely:
                 given.append(each.crystal)
         lacking = Failure(reason=f"{len(drawn)} samples hold only {len(given)} of different kinds", stage="sample")
         return (given + [lacking] * request.n)[: request.n]
+
+    def _draw(self, request: Request, *, rng: torch.Generator) -> list[Scored | Failure]:
+        """Draw a pool, or take the last one again when the request and the state of the rng are the same."""
+        key = (repr(request), bytes(rng.get_state().tolist()))
+        if self._last is None or self._last[0] != key:
+            drawn = self.generator.sample_scored(request, rng=rng)
+            self._last = key, drawn, rng.get_state()
+        rng.set_state(self._last[2])  # as if it had been drawn
+        return self._last[1]

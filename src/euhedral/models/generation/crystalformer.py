@@ -268,15 +268,16 @@ class CrystalFormer(nn.Module):
         """
         forms = self.sample_wyckoff(request, rng=rng)
         made = [form for form in forms if not isinstance(form, Failure)]
-        scores: list[float] = []
-        groups = self.prior.group_weights(0)
-        for start in range(0, len(made), 256):
-            sequences = encode(made[start : start + 256])
-            with torch.no_grad():
-                slots = self.log_prob(sequences)
-            likely = (groups[sequences.group] / groups.sum()).clamp_min(1e-9).log()
-            scores += (slots["letter"] + slots["number"] + likely).tolist()
-        score = iter(scores)
+        scores = torch.zeros(len(made))
+        if made:
+            sequences = encode(made)
+            groups = self.prior.group_weights(0)
+            scores += (groups[sequences.group] / groups.sum()).clamp_min(1e-9).log()
+            for index in sequences.n_sites.argsort().split(128):  # like lengths together, so that little is padding
+                with torch.no_grad():
+                    slots = self.log_prob(sequences.select(index))
+                scores[index] += slots["letter"] + slots["number"]
+        score = iter(scores.tolist())
         results: list[Scored | Failure] = []
         for form in forms:
             if isinstance(form, Failure):
