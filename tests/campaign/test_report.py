@@ -178,6 +178,13 @@ def test_a_run_without_candidates_still_has_a_report(data):
     assert payload(empty)["candidates"] == []
 
 
+def test_a_score_has_its_column_when_there_is_one(data):
+    assert 'data-key="score"' not in render(data)
+    page = render(replace(data, candidates=(candidate(1, score=0.734), candidate(2))))
+    assert 'data-key="score"' in page
+    assert ">0.73<" in page
+
+
 def test_an_element_without_scattering_factors_has_no_peaks(data):
     heavy = candidate(1, crystal=SALT.replace(numbers=[118, 17]))
     assert payload(replace(data, candidates=(heavy,)))["candidates"][0]["peaks"] == []

@@ -137,6 +137,7 @@ def _table(data: ReportData) -> str:
         ("group", "space group", ""),
         ("hull", "above hull", "eV/atom"),
     ]
+    heads += [("score", "score", "estimated chance")] if _scored(data) else []
     heads += [(f"q-{q.name}", label(q.name), q.unit) for q in data.quantities]
     heads += [("status", "status", ""), ("proposer", "proposed by", "")]
     head = "".join(
@@ -145,6 +146,10 @@ def _table(data: ReportData) -> str:
         for key, words, unit in heads
     )
     return f"<thead><tr>{head}</tr></thead><tbody>{''.join(_row(row, data) for row in data.candidates)}</tbody>"
+
+
+def _scored(data: ReportData) -> bool:
+    return any(row.score is not None for row in data.candidates)
 
 
 def _row(row: Candidate, data: ReportData) -> str:
@@ -160,6 +165,8 @@ def _row(row: Candidate, data: ReportData) -> str:
             f'<span class="mark {kind}" title="{_text(_CLASS_WORDS[kind])}"></span>{distance}',
         ),
     ]
+    if _scored(data):
+        cells.append(_cell("" if row.score is None else row.score, "" if row.score is None else f"{row.score:.2f}"))
     cells += [_prediction(row.predictions.get(q.name)) for q in data.quantities]
     flags = _flags(row)
     cells += [

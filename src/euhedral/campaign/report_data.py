@@ -48,6 +48,7 @@ class Candidate:
         oxidation_states: as printed ("Li+ Mn3+ O2-"); empty when there are none.
         proposer: who proposed it, and from what.
         relaxation: one line ("converged in 41 steps").
+        score: the estimated chance, 0 to 1, by which the candidates are ranked; None when there is none.
         notes: further warnings, one line each.
     """
 
@@ -64,6 +65,7 @@ class Candidate:
     oxidation_states: str = ""
     proposer: str = ""
     relaxation: str = ""
+    score: float | None = None
     notes: tuple[str, ...] = ()
 
 

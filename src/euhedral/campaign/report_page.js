@@ -95,6 +95,7 @@
         ? make("span", {}, "balance: ", charges(row.states), row.implausible ? "; a state that crystals hardly show" : "")
         : "no known oxidation states balance"],
       ["known?", row.known ? `yes: ${row.known}` : "nothing like it among the phases searched"],
+      ["score", row.score === null ? "" : `${row.score.toFixed(2)}, the estimated chance by which candidates are ranked`],
       ["proposed by", row.proposer], ["relaxation", row.relaxation],
       ["cell", `${row.lengths.map(v => v.toFixed(3)).join(", ")} Å; ${row.angles.map(v => v.toFixed(1)).join(", ")}°; ${row.volume.toFixed(1)} Å³`],
       ["density", `${row.density.toFixed(2)} g/cm³; ${row.atoms} atoms in the cell`],

@@ -154,6 +154,7 @@ def _candidate(row: Candidate, data: ReportData) -> dict[str, Any]:
         "states": row.oxidation_states,
         "proposer": row.proposer,
         "relaxation": row.relaxation,
+        "score": row.score,
         "notes": list(row.notes),
         "peaks": _peaks(crystal),
         "cif": cif_from_crystals([crystal]),
