@@ -168,9 +168,10 @@ class Inference:
             _Gate(layer.message, out=None, fourier=(fourier, layer.message.parts["angle"]))
             for layer in model.angle_updates
         ]
-        self.magmom = _array(model.magmom.weight)[0], float(model.magmom.bias)
-        self.norm = model.norm
-        self.readout = model.readout
+        self.magmom = _Map(model.magmom), _array(model.magmom.bias)
+        self.norm = _array(model.norm.weight), _array(model.norm.bias), model.norm.eps
+        linears = [layer for layer in model.readout if isinstance(layer, nn.Linear)]
+        self.readout = [(_Map(linear), _array(linear.bias)) for linear in linears]
 
     def __call__(
         self, batch: CrystalBatch, graph: Graph, vectors: Array, *, pull: bool
@@ -199,11 +200,25 @@ class Inference:
 
     def read_out(self, atoms: Array, *, pull: bool) -> tuple[Array, Array]:
         """Map (N, W) atoms to (N,) energies, and the derivative of their sum."""
-        with torch.set_grad_enabled(pull):
-            leaf = torch.from_numpy(atoms).requires_grad_(pull)
-            energy = self.readout(self.norm(leaf)).squeeze(1)
-            slope = torch.autograd.grad(energy.sum(), leaf)[0].numpy() if pull else atoms
-        return energy.detach().numpy(), slope
+        gain, offset, epsilon = self.norm
+        scale = 1.0 / np.sqrt(atoms.var(axis=1, keepdims=True) + np.float32(epsilon))
+        normal = (atoms - atoms.mean(axis=1, keepdims=True)) * scale
+        values, slopes = gain * normal + offset, []
+        for matrix, bias in self.readout[:-1]:
+            values = matrix(values) + bias
+            gate = 1.0 / (1.0 + np.exp(np.minimum(-values, np.float32(80.0))))
+            slopes.append(gate * (1.0 + values * (1.0 - gate)))
+            values = values * gate
+        last, bias = self.readout[-1]
+        energy = (last(values) + bias)[:, 0]
+        if not pull:
+            return energy, atoms
+        gradient = np.repeat(last.back, atoms.shape[0], axis=0)
+        for (matrix, _), slope in zip(reversed(self.readout[:-1]), reversed(slopes), strict=True):
+            gradient = matrix.pull(gradient * slope)
+        gradient = gradient * gain
+        along = (gradient * normal).mean(axis=1, keepdims=True)
+        return energy, scale * (gradient - gradient.mean(axis=1, keepdims=True) - normal * along)
 
 
 class _State:
@@ -243,7 +258,8 @@ class _State:
         last = len(net.atom_gates) - 1
         for block, gate in enumerate(net.atom_gates):
             if block == last:
-                moment = np.abs(self.atoms @ net.magmom[0] + net.magmom[1])
+                matrix, bias = net.magmom
+                moment = np.abs(matrix(self.atoms) + bias)[:, 0]
             self._convolve_atoms(gate, block)
             if block < last:
                 self._convolve_bonds(net.bond_gates[block], angles)
