@@ -98,10 +98,11 @@ def shares(yields: Mapping[str, Yield], *, n: int, least: float = 0.125) -> dict
 
 
 def default_proposers() -> Sequence[Proposer]:
-    """Build the two that ship: element substitution into known prototypes, and CrystalFormer."""
+    """Build the two that ship: element substitution into known prototypes, and CrystalFormer, its likeliest samples first."""
     from euhedral.models.registry import load_trained
+    from euhedral.tasks.likely import MostLikely
 
     return (
         Proposer("substitution", load_trained("substitution", wing="generation"), ordered=True),
-        Proposer("crystalformer", load_trained("crystalformer", wing="generation")),
+        Proposer("crystalformer", MostLikely(load_trained("crystalformer", wing="generation")), ordered=True),
     )
