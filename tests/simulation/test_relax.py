@@ -245,3 +245,36 @@ def test_chgnet_relaxes_to_the_minimum_that_ase_finds(crystals):
     assert result.crystal.volume == pytest.approx(atoms.get_volume(), rel=5e-3)
     assert result.steps < optimiser.nsteps
     assert result.site["magmom"].shape == (4,)
+
+
+def test_a_space_group_is_kept_against_forces_that_break_it(crystals, lennard_jones):
+    from euhedral.geometry.symmetry import symmetry
+
+    class Crooked(lennard_jones):
+        def energy(self, batch, graph, *, vectors):
+            exact = super().energy(batch, graph, vectors=vectors).total
+            slant = 0.01 * (vectors @ torch.tensor([0.3, 0.7, 0.2], dtype=vectors.dtype)).abs()
+            return Energy(total=exact.index_add(0, batch.crystal_idx[graph.target], slant))
+
+    start = crystals["hexagonal"]
+    before = symmetry(start).number
+    free = relax(Crooked(), [start], steps=6)[0]
+    kept = relax(Crooked(), [start], steps=6, symprec=0.01)[0]
+    assert before == 186
+    assert symmetry(free.crystal, symprec=1e-4).number != before
+    assert symmetry(kept.crystal, symprec=1e-4).number == before
+    assert kept.energy < kept.start_energy
+
+
+def test_keeping_the_symmetry_changes_nothing_where_forces_are_symmetric(potential, crystals):
+    for name in ("heusler", "hexagonal", "triclinic"):
+        free, kept = (relax(potential, [crystals[name]], symprec=s, fmax=1e-3)[0] for s in (None, 0.01))
+        assert kept.energy == pytest.approx(free.energy, abs=1e-6)
+
+
+def test_a_symmetry_that_cannot_be_kept_is_said(potential, crystals):
+    start = crystals["triclinic"]
+    results = relax(potential, [start, crystals["heusler"]], symprec=3.0, steps=2)
+    assert len(results) == 2
+    assert not results[0].converged
+    assert "symprec" in results[0].reason

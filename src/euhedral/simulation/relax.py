@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from euhedral.core.batch import CrystalBatch
 from euhedral.core.crystal import Crystal
 from euhedral.core.elements import SYMBOLS
-from euhedral.errors import EuhedralError, InvalidRequestError
+from euhedral.errors import EuhedralError, InvalidCrystalError, InvalidRequestError
 from euhedral.representations.graphs import Graph
 from euhedral.simulation.descent import Descent, Point
 from euhedral.simulation.stiffness import Bonds, Springs
+from euhedral.simulation.symmetric import SymmetricMean
 from euhedral.tasks.potential import Evaluation, Potential
 
 _LOGGER = logging.getLogger(__name__)
@@ -76,6 +77,7 @@ def relax(
     steps: int = 500,
     cell: bool = True,
     atoms_at_once: int = 512,
+    symprec: float | None = None,
     springs: Springs | None = None,
     max_displacement: float = 0.2,
     max_strain: float = 0.06,
@@ -92,6 +94,7 @@ def relax(
         steps: the most evaluations of the potential that a crystal may have after its first.
         cell: relax the cell too.
         atoms_at_once: size of the shared evaluations; one crystal larger than this is evaluated alone.
+        symprec: Angstrom; keep the space group that the start has within it. None lets symmetry break.
         springs: what stiffness is assumed at the start.
         max_displacement: Angstrom that an atom may move in one step.
         max_strain: the largest strain of one step.
@@ -103,8 +106,8 @@ def relax(
     """
     results: list[Relaxation | None] = [None] * len(crystals)
     stream = relax_stream(
-        potential, crystals, fmax=fmax, steps=steps, cell=cell, atoms_at_once=atoms_at_once, springs=springs,
-        max_displacement=max_displacement, max_strain=max_strain, keep_trajectory=keep_trajectory,
+        potential, crystals, fmax=fmax, steps=steps, cell=cell, atoms_at_once=atoms_at_once, symprec=symprec,
+        springs=springs, max_displacement=max_displacement, max_strain=max_strain, keep_trajectory=keep_trajectory,
     )  # fmt: skip
     for finished, (position, result) in enumerate(stream, start=1):
         results[position] = result
@@ -121,6 +124,7 @@ def relax_stream(
     steps: int = 500,
     cell: bool = True,
     atoms_at_once: int = 512,
+    symprec: float | None = None,
     springs: Springs | None = None,
     max_displacement: float = 0.2,
     max_strain: float = 0.06,
@@ -138,7 +142,9 @@ def relax_stream(
             raise InvalidRequestError(f"{name} is {value}, expected a positive number")
     if steps < 0 or atoms_at_once < 1:
         raise InvalidRequestError(f"steps is {steps} and atoms_at_once {atoms_at_once}; expected at least 0 and 1")
-    settings = _Settings(fmax, steps, cell, springs or Springs(), max_displacement, max_strain, keep_trajectory)
+    settings = _Settings(
+        fmax, steps, cell, symprec, springs or Springs(), max_displacement, max_strain, keep_trajectory
+    )
     waiting = enumerate(crystals)
     active: list[_Task] = []
     held: _Task | None = None
@@ -175,6 +181,7 @@ class _Settings:
     fmax: float
     steps: int
     cell: bool
+    symprec: float | None
     springs: Springs
     max_displacement: float
     max_strain: float
@@ -190,6 +197,7 @@ class _Task:
         self.settings = settings
         self.cell, self.frac = np.array(crystal.cell), np.array(crystal.frac)
         self.descent: Descent | None = None
+        self.mean: SymmetricMean | None = None
         self.start_energy = float("nan")
         self.evaluations = 0
         self.site: dict[str, NDArray] = {}
@@ -208,6 +216,13 @@ class _Task:
             self.result = _refused(self.crystal, reason)
             return
         settings = self.settings
+        if settings.symprec is not None:
+            try:
+                self.mean = SymmetricMean(self.crystal, symprec=settings.symprec)
+            except InvalidCrystalError as error:
+                self.result = _refused(self.crystal, str(error))
+                return
+            point = self.mean(point)
         self.start_energy = point.energy
         self.descent = Descent(
             point,
@@ -223,7 +238,7 @@ class _Task:
     def move(self, descent: Descent, point: Point, *, site: dict[str, NDArray]) -> None:
         """Go on with what the potential says of the geometry proposed last."""
         self.evaluations += 1
-        if descent.observe(point):
+        if descent.observe(self.mean(point) if self.mean is not None and point.finite else point):
             self.site = site
         self._decide(descent)
 
