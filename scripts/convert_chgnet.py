@@ -94,9 +94,9 @@ def main() -> None:
         "authors": "Deng, Zhong, Jun, Riebesell, Han, Bartel and Ceder",
         "doi": "10.1038/s42256-023-00716-3",
         "source": f"the file {checkpoint.name} of the Python package chgnet {distribution('chgnet').version}, converted without change of value",
-        "licence": "modified BSD (Lawrence Berkeley National Laboratory), in LICENCE beside this file",
+        "licence": "modified BSD (Lawrence Berkeley National Laboratory), in LICENCE.txt beside this file",
         "data": "MPtrj: 1.58 million structures of Materials Project relaxations, PBE and PBE+U with MP2020 corrections; 89 elements",
-        "split": "by material, 90 / 5 / 5",
+        "split": "90 / 5 / 5, as the release notes say",
         "test_mae": {
             "energy_ev_per_atom": 0.029,
             "force_ev_per_angstrom": 0.068,
