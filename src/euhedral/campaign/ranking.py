@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,6 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from euhedral.campaign.goal import Goal
+from euhedral.core.composition import counts, fractions
+from euhedral.core.crystal import Crystal
+from euhedral.metrics.hull import LowerHull
+from euhedral.simulation.references import ReferenceHull
 from euhedral.tasks.property import Prediction
 
 #: eV/atom; a crystal this far above the hull is as often made as not (Aykol et al. 2018, doi:10.1126/sciadv.aaq0148, find
@@ -42,6 +46,48 @@ class StabilityModel:
 
 #: CHGNet's distance to the shipped hull against the Materials Project's own (benchmarks/results/stability.json).
 STABILITY: Final = StabilityModel(bias=0.0, width=0.05)
+
+
+#: eV/atom below the references' hull; what claims to be lower still has found a hole in the potential.
+_HOLE: Final = -1.0
+
+
+def distances_among(
+    crystals: Sequence[Crystal], *, energies_per_atom: ArrayLike, converged: ArrayLike, hull: ReferenceHull,
+    elements: Sequence[str],
+) -> NDArray[np.float64]:  # fmt: skip
+    """Distances to the hull of the references and of the candidates themselves.
+
+    Two candidates of one composition may both lie below the references; only the lower of them can be stable.
+
+    Args:
+        crystals: B candidates.
+        energies_per_atom: (B,) eV/atom by the potential of the hull.
+        converged: (B,) whether the relaxation ended; others are placed but do not compete.
+        hull: the references.
+        elements: symbols of the chemical system.
+
+    Returns:
+        (B,) eV/atom, not negative for candidates that compete; NaN where the energy is.
+    """
+    symbols = sorted(set(elements))
+    energies = np.asarray(energies_per_atom, dtype=np.float64)
+    phases = hull.system(symbols)
+    formation = hull.formation_energies(crystals, energies_per_atom=energies)
+    own = np.array([_fractions(counts(crystal.numbers), symbols) for crystal in crystals])
+    alone = hull.distances(crystals, energies_per_atom=energies)
+    competing = np.asarray(converged, dtype=bool) & np.isfinite(energies) & (alone > _HOLE)
+    everything = LowerHull(
+        compositions=np.concatenate([[_fractions(phase.composition, symbols) for phase in phases], own[competing]]),
+        energies=np.concatenate([[phase.formation_energy for phase in phases], formation[competing]]),
+        elements=symbols,
+    )
+    return everything.distance(own, energies=formation).distance
+
+
+def _fractions(composition: Mapping[str, float], symbols: Sequence[str]) -> list[float]:
+    shares = fractions(composition)
+    return [shares.get(symbol, 0.0) for symbol in symbols]
 
 
 def score(

@@ -16,7 +16,7 @@ from euhedral.campaign.goal import Goal
 from euhedral.campaign.ledger import Decision
 from euhedral.campaign.proposers import Yield
 from euhedral.campaign.question import Question
-from euhedral.campaign.ranking import METASTABLE, STABILITY, score
+from euhedral.campaign.ranking import METASTABLE, STABILITY, distances_among, score
 from euhedral.campaign.report_data import Candidate, Interval, ReferencePhase, ReportData, Stage
 from euhedral.core.composition import counts, formula
 from euhedral.core.crystal import Crystal
@@ -64,9 +64,15 @@ class Results:
         answers = self.predictor.predict(crystals)
         distances = np.array([item.hull_distance for item in items], dtype=np.float64)
         wanted = [answers[goal.quantity] for goal in self.goals]
-        chance = score(distances, stability=STABILITY, goals=self.goals, predictions=wanted)
+        among = distances_among(
+            crystals, energies_per_atom=[item.energy_per_atom for item in items],
+            converged=[item.converged for item in items], hull=self.hull, elements=self.question.elements,
+        )  # fmt: skip
+        chance = score(among, stability=STABILITY, goals=self.goals, predictions=wanted)
         twins = [self.known.twin(crystal) for crystal in crystals]
-        order = sorted(range(len(items)), key=lambda i: (bool(twins[i]), -chance[i], distances[i], crystals[i].id))
+        order = sorted(
+            range(len(items)), key=lambda i: (bool(twins[i]), -chance[i], among[i], distances[i], crystals[i].id)
+        )
         met = {goal.quantity: goal.met(answers[goal.quantity].value) for goal in self.goals}
         built = []
         for rank, i in enumerate(order, start=1):
@@ -79,7 +85,14 @@ class Results:
                 for name, answer in answers.items()
             }  # fmt: skip
             built.append(
-                self._candidate(items[i], rank=rank, predictions=predictions, twin=twins[i], chance=float(chance[i]))
+                self._candidate(
+                    items[i],
+                    rank=rank,
+                    predictions=predictions,
+                    twin=twins[i],
+                    chance=float(chance[i]),
+                    among=float(among[i]),
+                )
             )
         return tuple(built)
 
@@ -89,12 +102,14 @@ class Results:
         return [by_energy[group[0]] for group in groups]
 
     def _candidate(
-        self, item: Relaxed, *, rank: int, predictions: Mapping[str, Interval], twin: str, chance: float
+        self, item: Relaxed, *, rank: int, predictions: Mapping[str, Interval], twin: str, chance: float, among: float
     ) -> Candidate:
         charges = guess({symbol: float(amount) for symbol, amount in counts(item.crystal.numbers).items()})
         number, symbol = _space_group(item.crystal)
         before, _ = _space_group(item.proposed)
         notes = [f"score {chance:.3f}: the chance of being within {METASTABLE} eV/atom of the hull and on target"]
+        if among > max(item.hull_distance or 0.0, 0.0) + 1e-3:
+            notes.append(f"other candidates are more stable: {among:.3f} eV/atom above the hull that they join")
         if before != number:
             notes.append(f"proposed in space group {before}, relaxed to {number}")
         if not item.converged:
