@@ -24,7 +24,7 @@ from euhedral.core.files.cif_writer import cif_from_crystals
 from euhedral.core.files.extxyz import extxyz_from_crystals
 from euhedral.errors import EuhedralError
 
-REPEATS = 5
+REPEATS = 3
 
 
 def best(function) -> float:
@@ -150,7 +150,7 @@ def machine() -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--mirror", type=Path)
-    parser.add_argument("--count", type=int, default=300)
+    parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "files.json")
     options = parser.parse_args()
     warnings.filterwarnings("ignore")
