@@ -8,6 +8,7 @@ from euhedral.core.crystal import Crystal
 from euhedral.geometry.cells import supercell, with_cell
 from euhedral.geometry.matching import Matcher
 from euhedral.geometry.matching_kernels import assignment
+from euhedral.geometry.primitive_kernels import shrunk
 
 MATCHER = Matcher()
 
@@ -63,6 +64,42 @@ def test_displacements_are_those_of_pymatgen(crystals):
             ours = MATCHER.displacement(first, second)
             if expected is not None and ours is not None:
                 assert ours <= expected[0] + 1e-3
+
+
+def test_a_repeated_cell_is_recognised_when_its_atoms_are_shaken(ordinary):
+    rng = np.random.default_rng(4)
+    for crystal in ordinary:
+        for matrix in ([2, 1, 1], [[1, 1, 0], [0, 2, 0], [1, 0, -1]], [3, 1, 2]):
+            larger = shaken(supercell(crystal, matrix=matrix), by=0.02, rng=rng)
+            assert MATCHER.displacement(crystal, larger) == pytest.approx(0.0, abs=0.03)
+
+
+def test_an_ordered_supercell_is_not_the_disordered_average_of_its_halves(crystals):
+    # twice the cell, but one of the halves holds another element: nothing repeats
+    doubled = supercell(crystals["fcc"], matrix=[1, 1, 2])
+    ordered = doubled.replace(numbers=[13, 29])
+    cell, frac, _ = shrunk(ordered.cell.copy(), ordered.frac.copy(), ordered.numbers.copy(), 0.25)
+    assert len(frac) == 2
+    np.testing.assert_array_equal(cell, ordered.cell)
+    # and displaced by more than the tolerance it repeats no longer
+    dimer = doubled.replace(frac=doubled.frac + np.array([[0, 0, 0], [0.1, 0.1, 0.0]]))
+    assert len(shrunk(dimer.cell.copy(), dimer.frac.copy(), dimer.numbers.copy(), 0.25)[1]) == 2
+
+
+def test_the_reduced_cell_keeps_the_density_and_the_distances(crystals):
+    from euhedral.geometry.neighbours import neighbours_within
+
+    for name in ("triclinic", "heusler", "hexagonal", "vacuum"):
+        crystal = crystals[name]
+        larger = supercell(crystal, matrix=[[2, 1, 0], [0, 1, 0], [1, 0, 3]])
+        cell, frac, kind = shrunk(larger.cell.copy(), larger.frac.copy(), larger.numbers.copy(), 0.25)
+        assert sorted(kind) == sorted(crystal.numbers)
+        assert abs(np.linalg.det(cell)) == pytest.approx(crystal.volume)
+        ours, theirs = (
+            np.sort(neighbours_within(c[None], frac=f, n_atoms=[len(f)], cutoff=6.1).distance)
+            for c, f in ((cell, frac), (crystal.cell, crystal.frac))
+        )
+        np.testing.assert_allclose(ours, theirs, atol=1e-9)
 
 
 def test_groups_are_led_by_their_first(crystals):

@@ -4,6 +4,10 @@ The verdict is that of pymatgen's StructureMatcher (Ong et al. 2013, doi:10.1016
 cells and scaled volumes: lattices are laid over each other in every way that lengths and angles allow within a tolerance,
 each atom is paired with one of its kind, and the largest displacement that is left, in units of
 (volume per atom)^(1/3), must be small.
+
+Two departures, both towards saying "the same": repeated cells are recognised by translations alone, also when their atoms are
+shaken (pymatgen often calls those different), and the atoms may be farther apart before their mean displacement is taken off.
+How often verdicts differ is recorded by `benchmarks/matching.py`.
 """
 
 from __future__ import annotations
@@ -19,9 +23,8 @@ from euhedral.core.composition import formula
 from euhedral.core.crystal import Crystal
 from euhedral.errors import InvalidCrystalError
 
-# Angstrom; atoms that a lattice translation maps this near to each other are the same in the primitive cell. The first is
-# pymatgen's; where it joins what cannot be joined, the crystal is reduced with the next.
-_PRIMITIVE_TOLERANCES: Final = (0.25, 0.1, 0.03, 0.01)
+# Angstrom; atoms that a translation maps this near to each other are the same in the primitive cell (pymatgen's value).
+_PRIMITIVE_TOLERANCE: Final = 0.25
 
 
 @dataclass(frozen=True)
@@ -97,19 +100,22 @@ class _Prepared:
 @lru_cache(maxsize=4096)
 def _prepared(crystal: Crystal) -> _Prepared:
     """Reduce to the primitive Niggli cell; remembered by the crystal itself, which never changes."""
-    from euhedral.geometry.cells import niggli
+    import moyopy
 
-    small = niggli(_primitive(crystal))
-    cell, frac = np.ascontiguousarray(small.cell), np.ascontiguousarray(small.frac)
-    return _Prepared(cell=cell, frac=frac, kind=np.ascontiguousarray(small.numbers))
+    from euhedral.geometry.primitive_kernels import shrunk
 
-
-def _primitive(crystal: Crystal) -> Crystal:
-    from euhedral.geometry.cells import primitive
-
-    for tolerance in _PRIMITIVE_TOLERANCES:
-        try:
-            return primitive(crystal, symprec=tolerance)
-        except InvalidCrystalError:
-            continue
-    return crystal  # atoms closer than every tolerance: it is compared as it is
+    # copies: the arrays of a crystal are read-only, which is another type to compiled code
+    cell, frac, kind = shrunk(crystal.cell.copy(), crystal.frac.copy(), crystal.numbers.copy(), _PRIMITIVE_TOLERANCE)
+    if np.linalg.det(cell) < 0.0:
+        cell, frac = -cell, -frac
+    try:
+        _, linear = moyopy.niggli_reduce(cell.tolist())
+    except ValueError as error:
+        raise InvalidCrystalError(
+            f"crystal {crystal.id!r}: its cell could not be reduced ({error}); give it a less extreme cell"
+        ) from error
+    change = np.array(linear, dtype=np.float64).T
+    frac = frac @ np.linalg.inv(change)
+    return _Prepared(
+        cell=np.ascontiguousarray(change @ cell), frac=np.ascontiguousarray(frac - np.floor(frac)), kind=kind
+    )

@@ -7,7 +7,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def lattice_maps(cell: NDArray, other: NDArray, length_tolerance: float, angle_tolerance: float) -> NDArray:
     """List the integer matrices M for which M @ other has the lengths and angles of `cell`, and the same volume.
 
@@ -42,17 +42,19 @@ def lattice_maps(cell: NDArray, other: NDArray, length_tolerance: float, angle_t
                         vectors[axis, n] = vector / length
                         counts[axis] += 1
     unit = cell / lengths.reshape(3, 1)
-    wanted = np.degrees(np.arccos(np.array([unit[1] @ unit[2], unit[0] @ unit[2], unit[0] @ unit[1]])))
+    wanted = np.arccos(np.array([unit[1] @ unit[2], unit[0] @ unit[2], unit[0] @ unit[1]]))
+    least = np.cos(np.minimum(wanted + np.radians(angle_tolerance), np.pi))
+    most = np.cos(np.maximum(wanted - np.radians(angle_tolerance), 0.0))
     found = np.empty((64, 3, 3), np.int64)
     n_found = 0
     for a in range(counts[0]):
         for b in range(counts[1]):
-            if abs(_angle(vectors[0, a], vectors[1, b]) - wanted[2]) >= angle_tolerance:
+            if not least[2] <= _dot(vectors[0, a], vectors[1, b]) <= most[2]:
                 continue
             for c in range(counts[2]):
-                if abs(_angle(vectors[0, a], vectors[2, c]) - wanted[1]) >= angle_tolerance:
+                if not least[1] <= _dot(vectors[0, a], vectors[2, c]) <= most[1]:
                     continue
-                if abs(_angle(vectors[1, b], vectors[2, c]) - wanted[0]) >= angle_tolerance:
+                if not least[0] <= _dot(vectors[1, b], vectors[2, c]) <= most[0]:
                     continue
                 p, q, r = points[0, a], points[1, b], points[2, c]
                 volume = (
@@ -71,12 +73,12 @@ def lattice_maps(cell: NDArray, other: NDArray, length_tolerance: float, angle_t
     return found[:n_found]
 
 
-@njit(cache=True, nogil=True)
-def _angle(u: NDArray, v: NDArray) -> float:
-    return np.degrees(np.arccos(min(1.0, max(-1.0, u[0] * v[0] + u[1] * v[1] + u[2] * v[2]))))
+@njit(cache=True, nogil=True, error_model="numpy")
+def _dot(u: NDArray, v: NDArray) -> float:
+    return u[0] * v[0] + u[1] * v[1] + u[2] * v[2]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def assignment(cost: NDArray) -> NDArray:
     """Assign each row its own column so that the sum is least (Kuhn 1955, with potentials).
 
@@ -122,25 +124,50 @@ def assignment(cost: NDArray) -> NDArray:
     return result
 
 
-@njit(cache=True, nogil=True)
-def shortest(difference: NDArray, cell: NDArray) -> tuple[float, NDArray]:
-    """Return the squared length and the Cartesian vector of the shortest image of a fractional difference."""
-    home = difference - np.round(difference)
-    best, vector = np.inf, np.zeros(3)
+@njit(cache=True, nogil=True, error_model="numpy")
+def shortest(a: float, b: float, c: float, cell: NDArray, certain: float) -> tuple[float, float, float, float]:
+    """Return the squared length and the Cartesian vector of the shortest image of a fractional difference.
+
+    Args:
+        a: along the first lattice vector.
+        b: along the second.
+        c: along the third.
+        cell: (3, 3) Angstrom, reduced.
+        certain: squared half of the shortest lattice vector; an image not longer than that has no shorter one.
+    """
+    a, b, c = a - np.round(a), b - np.round(b), c - np.round(c)
+    home_x = a * cell[0, 0] + b * cell[1, 0] + c * cell[2, 0]
+    home_y = a * cell[0, 1] + b * cell[1, 1] + c * cell[2, 1]
+    home_z = a * cell[0, 2] + b * cell[1, 2] + c * cell[2, 2]
+    best, best_x, best_y, best_z = home_x**2 + home_y**2 + home_z**2, home_x, home_y, home_z
+    if best <= certain:
+        return best, best_x, best_y, best_z
     for i in range(-1, 2):
         for j in range(-1, 2):
             for k in range(-1, 2):
-                x = (home[0] + i) * cell[0, 0] + (home[1] + j) * cell[1, 0] + (home[2] + k) * cell[2, 0]
-                y = (home[0] + i) * cell[0, 1] + (home[1] + j) * cell[1, 1] + (home[2] + k) * cell[2, 1]
-                z = (home[0] + i) * cell[0, 2] + (home[1] + j) * cell[1, 2] + (home[2] + k) * cell[2, 2]
+                x = home_x + i * cell[0, 0] + j * cell[1, 0] + k * cell[2, 0]
+                y = home_y + i * cell[0, 1] + j * cell[1, 1] + k * cell[2, 1]
+                z = home_z + i * cell[0, 2] + j * cell[1, 2] + k * cell[2, 2]
                 d2 = x * x + y * y + z * z
                 if d2 < best:
-                    best = d2
-                    vector[0], vector[1], vector[2] = x, y, z
-    return best, vector
+                    best, best_x, best_y, best_z = d2, x, y, z
+    return best, best_x, best_y, best_z
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
+def _half_shortest(cell: NDArray) -> float:
+    """Return the squared half of the shortest vector of a reduced lattice."""
+    best = np.inf
+    for i in range(-1, 2):
+        for j in range(-1, 2):
+            for k in range(-1, 2):
+                if i != 0 or j != 0 or k != 0:
+                    vector = i * cell[0] + j * cell[1] + k * cell[2]
+                    best = min(best, (vector * vector).sum())
+    return 0.25 * best
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def best_displacement(
     cell: NDArray, frac: NDArray, kind: NDArray, other: NDArray, other_frac: NDArray, other_kind: NDArray,
     maps: NDArray, anchor: int, limit: float, largest: bool,
@@ -174,27 +201,33 @@ def best_displacement(
         # fractional coordinates of the other crystal in the basis of the mapped vectors
         mapped = np.ascontiguousarray(other_frac) @ np.linalg.inv(mapping)
         average = 0.5 * (cell + _aligned(cell, mapping @ other))
+        certain = _half_shortest(average)
         for start in range(n):
             if other_kind[start] != kind[anchor]:
                 continue
-            shift = frac[anchor] - mapped[start]
-            lower = 0.0
+            shift_a, shift_b, shift_c = frac[anchor] - mapped[start]
+            lower, possible = 0.0, True
             for i in range(n):
                 nearest = np.inf
                 for j in range(n):
                     if other_kind[j] != kind[i]:
                         cost[i, j] = 1e6
                         continue
-                    d2, vector = shortest(mapped[j] + shift - frac[i], average)
+                    d2, x, y, z = shortest(
+                        mapped[j, 0] + shift_a - frac[i, 0], mapped[j, 1] + shift_b - frac[i, 1],
+                        mapped[j, 2] + shift_c - frac[i, 2], average, certain,
+                    )  # fmt: skip
                     cost[i, j] = d2
-                    moves[i, j] = vector
+                    moves[i, j, 0], moves[i, j, 1], moves[i, j, 2] = x, y, z
                     nearest = min(nearest, d2)
                 lower += nearest
-                # the anchor lies on its image, so that the mean is at most its own share of the root mean square, and
-                # the sum of squares at most n (n + 1) limit^2
-                if lower > limit2 * n * (n + 1):
+                # the anchor lies on its image. Where the largest displacement is limited, taking the mean off moves it by
+                # no more than the limit, so that no atom was farther than twice that; where the root mean square is, the
+                # sum of squares is at most n (n + 1) limit^2
+                if (largest and nearest > 4.0 * limit2) or lower > limit2 * n * (n + 1):
+                    possible = False
                     break
-            if lower > limit2 * n * (n + 1):
+            if not possible:
                 continue
             columns = assignment(cost)
             mean = np.zeros(3)
@@ -214,13 +247,13 @@ def best_displacement(
     return best
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _aligned(cell: NDArray, other: NDArray) -> NDArray:
     """Rotate a cell so that it lies as the other does: a along a, b in the plane of a and b (handedness kept by sign)."""
     return _lower(other) @ _frame(cell)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _frame(cell: NDArray) -> NDArray:
     basis = np.zeros((3, 3))
     for i in range(3):
@@ -231,6 +264,6 @@ def _frame(cell: NDArray) -> NDArray:
     return basis
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _lower(cell: NDArray) -> NDArray:
     return np.ascontiguousarray(cell) @ np.ascontiguousarray(_frame(cell).T)
