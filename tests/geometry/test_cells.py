@@ -69,3 +69,43 @@ def test_a_flat_supercell_is_refused():
     crystal = Crystal(cell=np.eye(3) * 3, frac=[[0, 0, 0]], numbers=[6], id="flat")
     with pytest.raises(InvalidRequestError, match="spans no volume"):
         supercell(crystal, matrix=[1, 1, 0])
+
+
+def test_real_crystals_reduce_to_as_many_atoms_as_spglib_finds():
+    import spglib
+
+    from euhedral.data import load
+
+    sample = load("mp-20-sample")
+    for index in range(0, 1600, 50):
+        crystal = sample[index]
+        cell = (crystal.cell, crystal.frac, crystal.numbers)
+        assert len(primitive(crystal)) == len(spglib.find_primitive(cell, symprec=0.01)[2]), crystal.id
+        standard = spglib.standardize_cell(cell, symprec=0.01)
+        cubic = conventional(crystal)
+        assert len(cubic) == len(standard[2]), crystal.id
+        assert cubic.volume == pytest.approx(abs(np.linalg.det(standard[0])), rel=1e-3)
+
+
+def test_real_crystals_have_the_niggli_cells_that_pymatgen_finds():
+    from pymatgen.core import Lattice
+
+    from euhedral.data import load
+
+    sample = load("mp-20-sample")
+    for index in range(0, 1600, 40):
+        crystal = sample[index]
+        expected = Lattice(crystal.cell).get_niggli_reduced_lattice()
+        reduced = niggli(with_cell(crystal, matrix=[[1, 2, 0], [0, 1, 0], [0, -1, 1]]))
+        np.testing.assert_allclose(sorted(reduced.lengths), sorted(expected.abc), atol=1e-3, err_msg=crystal.id)
+        assert reduced.volume == pytest.approx(crystal.volume)
+        assert len(reduced) == len(crystal)
+
+
+def test_sites_keep_their_values_in_other_cells(crystals):
+    crystal = crystals["triclinic"].replace(site={"moment": np.array([1.0, 5.0, 0.5])}, props={"band_gap": 1.0})
+    larger = supercell(crystal, matrix=[2, 1, 1])
+    assert dict(zip(larger.numbers.tolist(), larger.site["moment"].tolist(), strict=True)) == {3: 1.0, 25: 5.0, 8: 0.5}
+    again = primitive(larger)
+    assert dict(zip(again.numbers.tolist(), again.site["moment"].tolist(), strict=True)) == {3: 1.0, 25: 5.0, 8: 0.5}
+    assert niggli(crystal).props["band_gap"] == 1.0

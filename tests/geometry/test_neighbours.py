@@ -197,3 +197,25 @@ def test_no_neighbours_at_all_is_refused(crystals):
     crystal = crystals["fcc"]
     with pytest.raises(InvalidRequestError, match="at least 1"):
         nearest_neighbours(crystal.cell[None], frac=crystal.frac, n_atoms=[1], k=0, tie=0.0)
+
+
+def test_more_neighbours_than_memory_holds_are_refused(crystals):
+    crystal = crystals["fcc"]
+    with pytest.raises(InvalidRequestError, match="too many pairs"):
+        nearest_neighbours(crystal.cell[None], frac=crystal.frac, n_atoms=[1], k=10**10, tie=0.0)
+
+
+@pytest.mark.parametrize(("tie", "largest"), [(-1.0, 8.0), (float("nan"), 8.0), (0.0, 0.0), (0.0, float("nan"))])
+def test_an_impossible_tie_or_radius_is_refused(crystals, tie, largest):
+    crystal = crystals["fcc"]
+    with pytest.raises(InvalidRequestError, match="radius"):
+        nearest_neighbours(crystal.cell[None], frac=crystal.frac, n_atoms=[1], k=1, tie=tie, largest=largest)
+
+
+def test_many_nearest_neighbours_are_sorted(crystals):
+    crystal = crystals["triclinic"]
+    found = nearest_neighbours(crystal.cell[None], frac=crystal.frac, n_atoms=[3], k=150, tie=1e-6)
+    for atom in range(3):
+        own = found.distance[found.target == atom]
+        assert len(own) >= 150
+        assert (np.diff(own) >= 0.0).all()
