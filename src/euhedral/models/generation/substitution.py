@@ -319,7 +319,10 @@ def _reduced(amounts: Mapping[int, int]) -> str:
 def _assignments(numbers: tuple[int, ...], *, slots: int) -> Iterator[_Assignment]:
     """List the ways to put all elements into the slots, with one slot merged or divided where the counts differ."""
     size = len(numbers)
-    if slots >= size:
+    if slots == size:
+        yield from (tuple((number,) for number in chosen) for chosen in permutations(numbers))
+        return
+    if slots > size:
         for chosen in product(numbers, repeat=slots):
             if set(chosen) == set(numbers):
                 yield tuple((number,) for number in chosen)
