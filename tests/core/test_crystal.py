@@ -125,3 +125,14 @@ def test_the_table_of_elements_is_whole():
     assert atomic_number("D") == 1
     with pytest.raises(UnknownNameError, match="did you mean"):
         atomic_number("Fx")
+
+
+@pytest.mark.parametrize("angles", [[90, 90, np.inf], [90, np.nan, 90], [20, 20, 160], [90, 90, 180]])
+def test_angles_that_no_cell_has_are_refused(angles):
+    with pytest.raises(InvalidCrystalError, match="no cell has lengths"):
+        cell_from_parameters([3, 4, 5], angles)
+
+
+def test_numbers_too_large_for_a_volume_are_refused():
+    with pytest.raises(InvalidCrystalError, match="degenerate"):
+        Crystal(cell=np.eye(3) * 1e200, frac=[[0, 0, 0]], numbers=[1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from math import cos, hypot, isfinite, nan, radians, sqrt
 from types import MappingProxyType
 from typing import Any
 
@@ -15,6 +16,10 @@ from euhedral.errors import InvalidCrystalError
 
 # A cell flatter than this (volume over the product of the lengths) has no usable inverse in double precision.
 _FLATNESS_LIMIT = 1e-8
+
+
+def _cross(u: list[float], v: list[float]) -> list[float]:
+    return [u[1] * v[2] - u[2] * v[1], u[2] * v[0] - u[0] * v[2], u[0] * v[1] - u[1] * v[0]]
 
 
 def _frozen(array: NDArray) -> NDArray:
@@ -62,9 +67,9 @@ class Crystal:
             )
         if not (np.isfinite(cell).all() and np.isfinite(frac).all()):
             raise InvalidCrystalError(f"{name}: the cell or a coordinate is NaN or infinite; correct the file")
-        lengths = np.linalg.norm(cell, axis=1)
-        volume = abs(float(np.linalg.det(cell)))
-        if volume <= _FLATNESS_LIMIT * float(np.prod(lengths)) or lengths.min() == 0.0:
+        a, b, c = cell.tolist()  # three vectors: plain numbers are much quicker than arrays
+        volume = abs(sum(x * y for x, y in zip(a, _cross(b, c), strict=True)))
+        if not volume > _FLATNESS_LIMIT * hypot(*a) * hypot(*b) * hypot(*c):  # also where numbers are too large
             raise InvalidCrystalError(f"{name}: cell volume is {volume:.2e} Å^3; the lattice is degenerate")
         if numbers.min() < 1 or numbers.max() > MAX_NUMBER:
             bad = int(numbers[(numbers < 1) | (numbers > MAX_NUMBER)][0])
@@ -175,19 +180,21 @@ def cell_from_parameters(lengths: ArrayLike, angles: ArrayLike) -> NDArray[np.fl
     Raises:
         InvalidCrystalError: no parallelepiped has these angles.
     """
-    a, b, c = np.asarray(lengths, dtype=np.float64)
-    cos_alpha, cos_beta, cos_gamma = np.cos(np.radians(np.asarray(angles, dtype=np.float64)))
-    sin_gamma = np.sqrt(1.0 - cos_gamma**2)
+    a, b, c = (float(length) for length in np.asarray(lengths).tolist())
+    alpha, beta, gamma = (radians(angle) for angle in np.asarray(angles).tolist())
+    cos_alpha, cos_beta, cos_gamma = (cos(angle) if isfinite(angle) else nan for angle in (alpha, beta, gamma))
+    sin_gamma2 = 1.0 - cos_gamma**2
     height2 = 1.0 - cos_alpha**2 - cos_beta**2 - cos_gamma**2 + 2.0 * cos_alpha * cos_beta * cos_gamma
-    if not (height2 > 0.0 and sin_gamma > 0.0 and min(a, b, c) > 0.0):
+    if not (height2 > 0.0 and sin_gamma2 > 0.0 and min(a, b, c) > 0.0):
         raise InvalidCrystalError(
-            f"no cell has lengths {list(map(float, (a, b, c)))} and angles {list(np.asarray(angles, dtype=float))}"
+            f"no cell has lengths {[a, b, c]} and angles {np.asarray(angles, dtype=float).tolist()}"
         )
+    sin_gamma = sqrt(sin_gamma2)
     cell = np.array(
         [
             [a, 0.0, 0.0],
             [b * cos_gamma, b * sin_gamma, 0.0],
-            [c * cos_beta, c * (cos_alpha - cos_beta * cos_gamma) / sin_gamma, c * np.sqrt(height2) / sin_gamma],
+            [c * cos_beta, c * (cos_alpha - cos_beta * cos_gamma) / sin_gamma, c * sqrt(height2) / sin_gamma],
         ]
     )
     cell[np.abs(cell) < 1e-12 * max(a, b, c)] = 0.0  # cos(90 degrees) is 6e-17, not 0
