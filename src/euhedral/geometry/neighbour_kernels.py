@@ -32,17 +32,29 @@ def triangular(cell):
     Returns:
         a_x, b_x, b_y, c_x, c_y, c_z in Angstrom and 1/a_x, 1/b_y, 1/c_z; and (3,) which lattice vector each is.
     """
-    order = np.argsort(np.array([np.dot(cell[0], cell[0]), np.dot(cell[1], cell[1]), np.dot(cell[2], cell[2])]))
-    lower = np.zeros((3, 3))
-    basis = np.zeros((3, 3))
+    # loops and not array functions: those take seconds to compile
+    lengths2 = np.empty(3)
     for i in range(3):
-        row = cell[order[i]]
-        rest = row.copy()
+        lengths2[i] = cell[i, 0] * cell[i, 0] + cell[i, 1] * cell[i, 1] + cell[i, 2] * cell[i, 2]
+    order = np.empty(3, np.int64)
+    for i in range(3):
+        place = 0
+        for j in range(3):
+            place += lengths2[j] < lengths2[i] or (lengths2[j] == lengths2[i] and j < i)
+        order[place] = i
+    lower, basis, rest = np.zeros((3, 3)), np.zeros((3, 3)), np.empty(3)
+    for i in range(3):
+        row = order[i]
+        for axis in range(3):
+            rest[axis] = cell[row, axis]
         for j in range(i):
-            lower[i, j] = np.dot(row, basis[j])
-            rest -= lower[i, j] * basis[j]
-        lower[i, i] = np.sqrt(np.dot(rest, rest))
-        basis[i] = rest / lower[i, i]
+            for axis in range(3):
+                lower[i, j] += cell[row, axis] * basis[j, axis]
+            for axis in range(3):
+                rest[axis] -= lower[i, j] * basis[j, axis]
+        lower[i, i] = np.sqrt(rest[0] * rest[0] + rest[1] * rest[1] + rest[2] * rest[2])
+        for axis in range(3):
+            basis[i, axis] = rest[axis] / lower[i, i]
     ax, by, cz = lower[0, 0], lower[1, 1], lower[2, 2]
     return (ax, lower[1, 0], by, lower[2, 0], lower[2, 1], cz, 1.0 / ax, 1.0 / by, 1.0 / cz), order
 
@@ -161,8 +173,10 @@ def columns(lower, order, frac, cutoff):
     start = np.zeros(grid[0] * grid[1] * grid[2] + 1, np.int64)
     for i in range(n):
         start[segment[i] + 1] += 1
-    start = np.cumsum(start)
-    cursor = start[:-1].copy()
+    cursor = np.empty(start.size - 1, np.int64)
+    for k in range(cursor.size):
+        cursor[k] = start[k]
+        start[k + 1] += start[k]
     atom = np.empty(n, np.int64)
     placed = np.empty((3, n))
     for i in range(n):
