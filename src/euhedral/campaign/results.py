@@ -107,7 +107,7 @@ class Results:
         charges = guess({symbol: float(amount) for symbol, amount in counts(item.crystal.numbers).items()})
         number, symbol = _space_group(item.crystal)
         before, _ = _space_group(item.proposed)
-        notes = [f"score {chance:.3f}: the chance of being within {METASTABLE} eV/atom of the hull and on target"]
+        notes: list[str] = []
         if among > max(item.hull_distance or 0.0, 0.0) + 1e-3:
             notes.append(f"other candidates are more stable: {among:.3f} eV/atom above the hull that they join")
         if before != number:
@@ -132,6 +132,7 @@ class Results:
             oxidation_states=str(charges),
             proposer=f"{item.proposer}: {item.origin}" if item.origin else item.proposer,
             relaxation=f"{'converged' if item.converged else 'stopped'} after {item.steps} steps",
+            score=chance,
             notes=tuple(notes),
         )
 
@@ -183,6 +184,7 @@ class Results:
     def caveats() -> tuple[str, ...]:
         """What a reader must know besides the method of the hull and of each quantity."""
         return (
+            f"The score is the estimated chance of being within {METASTABLE} eV/atom of the hull and on target; known phases rank last.",
             "Intervals hold for crystals like those of the training set; a flag marks those that are not.",
             "Nothing here has been checked by DFT or experiment; 0 K, no entropy, no kinetics.",
         )
@@ -220,6 +222,7 @@ def write_candidates(folder: Path, *, report: ReportData, relaxed: Sequence[Rela
             "oxidation_states": candidate.oxidation_states,
             "proposer": item.proposer,
             "origin": item.origin,
+            "score": candidate.score,
             "notes": "; ".join(candidate.notes),
             "cif": f"cifs/{name}",
         }
