@@ -107,3 +107,13 @@ def test_what_was_not_changed_is_converted():
 def test_nearly_empty_files_are_refused(content):
     for file in ("val.csv", "train.parquet"):
         assert outcome(content, name="x.parquet", file=file) == "refused"
+
+
+def test_a_column_whose_name_is_no_text_is_refused(tmp_path):
+    known = source("mp-20")
+    part = replace(known.originals[1], rows=10)
+    convert(known, found=[FoundPart(part, FILES / "mp_20_val_10.csv")], path=tmp_path / "whole.parquet")
+    content = (tmp_path / "whole.parquet").read_bytes()
+    (tmp_path / "bad.parquet").write_bytes(content.replace(b"band_gap", b"b\x80nd_gap"))
+    with pytest.raises(FileFormatError, match=r"damaged|Parquet"):
+        Dataset.open(tmp_path / "bad.parquet")

@@ -148,7 +148,7 @@ class Columns:
                 self._file = pq.ParquetFile(self._source, memory_map=True, page_checksum_verification=True)
             except FileNotFoundError:
                 raise FileFormatError(f"{self.name}: there is no such file") from None
-            except (pa.ArrowException, OSError) as error:
+            except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
                 raise FileFormatError(
                     f"{self.name} is not a Parquet file or is cut off ({str(error).splitlines()[0]}); "
                     "delete it and load the data set again"
@@ -180,7 +180,13 @@ class Columns:
             raise FileFormatError(
                 f"{self.name} has format {version}, this euhedral reads {FORMAT}; load the data set again"
             )
-        missing = [name for name in STRUCTURE if name not in self.schema.names]
+        try:
+            names = [*self.schema.names, *self.described]
+        except UnicodeDecodeError as error:
+            raise FileFormatError(
+                f"{self.name} is damaged (a column's name or unit is no text: {error.reason}); delete it and load the data set again"
+            ) from error
+        missing = [name for name in STRUCTURE if name not in names]
         if missing:
             raise FileFormatError(f"{self.name} has no column {missing[0]!r}; delete it and load the data set again")
         self.card = DatasetCard.from_json(metadata[b"card"], where=self.name) if b"card" in metadata else None
@@ -216,7 +222,7 @@ class Columns:
             if group is None:
                 return self._file.read(columns=list(names))
             return self._file.read_row_group(group, columns=list(names))
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             raise FileFormatError(
                 f"{self.name} is damaged ({str(error).splitlines()[0]}); delete it and load the data set again"
             ) from error
