@@ -23,15 +23,20 @@ import torch
 
 from euhedral.core.composition import formula
 from euhedral.core.crystal import Crystal
+from euhedral.core.failure import Failure
 from euhedral.core.files import parse
 from euhedral.core.files.cif_writer import cif_from_crystals
 from euhedral.core.writing import write_atomically
 from euhedral.data.catalogue import load
-from euhedral.errors import EuhedralError
+from euhedral.errors import EuhedralError, InvalidRequestError
 from euhedral.geometry.matching import Matcher
 from euhedral.geometry.symmetry import symmetry
 from euhedral.metrics.validity import composition_valid, structurally_valid
 from euhedral.models.generation.crystalformer import CrystalFormer
+from euhedral.models.generation.substitution import Substitution
+from euhedral.models.potentials.chgnet import CHGNet
+from euhedral.simulation.references import ReferenceHull
+from euhedral.simulation.relax import relax
 from euhedral.tasks.generation import Request
 from euhedral.tasks.weights import load_weights
 from euhedral.testing.generation import contains_group
@@ -94,10 +99,45 @@ def novelty_report(crystals: list[Crystal], train: list[Crystal], matcher: Match
     }
 
 
+def stability_report(results: list[Crystal | Failure], train: list[Crystal], matcher: Matcher) -> dict:
+    """Relax with CHGNet and place on the shipped hull; what fails anywhere counts as not stable."""
+    crystals = [result for result in results if isinstance(result, Crystal)]
+    start = time.perf_counter()
+    hull, distance = ReferenceHull.shipped(), np.full(len(crystals), np.nan)
+    relaxed = relax(CHGNet.load(), crystals, fmax=0.05, steps=200)
+    for i, each in enumerate(relaxed):
+        if np.isfinite(each.energy):
+            try:
+                distance[i] = hull.distances([each.crystal], energies_per_atom=[each.energy_per_atom])[0]
+            except InvalidRequestError:  # an element without a reference phase
+                continue
+    ends = [each.crystal for each in relaxed]
+    leaders = {group[0] for group in matcher.groups(ends)}
+    known = {}
+    for crystal in train:
+        known.setdefault(formula(crystal.numbers), []).append(crystal)
+    new = np.array([
+        i in leaders and not any(matcher.matches(end, old) for old in known.get(formula(end.numbers), ()))
+        for i, end in enumerate(ends)
+    ])  # fmt: skip
+    report: dict = {
+        "n": len(results), "relaxation": "CHGNet 0.3.0, fmax 0.05 eV/Angstrom, at most 200 steps",
+        "seconds": round(time.perf_counter() - start), "converged": round(sum(e.converged for e in relaxed) / len(results), 4),
+        "median_distance_to_hull": round(float(np.nanmedian(distance)), 4),
+        "unique_and_new_after_relaxation": round(int(new.sum()) / len(results), 4),
+    }  # fmt: skip
+    for limit in (0.0, 0.1):
+        stable = distance <= limit
+        report[f"stable_within_{limit}_eV_per_atom"] = round(int(stable.sum()) / len(results), 4)
+        report[f"stable_within_{limit}_unique_and_new"] = round(int((stable & new).sum()) / len(results), 4)
+    return report
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--n", type=int, default=2000)
     parser.add_argument("--per-group", type=int, default=100)
+    parser.add_argument("--relax", type=int, default=100)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     weights = load_weights(ROOT / "src/euhedral/models/weights/crystalformer-mp20")
@@ -110,11 +150,15 @@ def main() -> None:
     seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
     crystals = [result for result in results if isinstance(result, Crystal)]
     asked = [int(crystal.props["space_group"]) for crystal in crystals]
+    model.attempts, attempts = 1, model.attempts
+    first = model.sample_wyckoff(Request(n=arguments.n), rng=torch.Generator().manual_seed(1))
+    model.attempts = attempts
     print(f"{len(crystals)} of {len(results)} in {seconds:.1f} s", flush=True)
     free = {
         "n": len(results), "temperature": 1.0, "top_p": 1.0, "seed": 0, "seconds": round(seconds, 2),
         "cpu_seconds": round(cpu, 2), "failures": dict(Counter(str(r)[:60] for r in results if not isinstance(r, Crystal))),
-        "generated": round(len(crystals) / len(results), 4), "parse": share(parses(crystal) for crystal in crystals),
+        "generated": round(len(crystals) / len(results), 4),
+        "complete_at_first_attempt": share(not isinstance(result, Failure) for result in first), "attempts": attempts, "parse": share(parses(crystal) for crystal in crystals),
         **group_report(crystals, asked), **validity_report(crystals),
         **novelty_report(crystals, list(splits["train"]), matcher),
     }  # fmt: skip
@@ -134,6 +178,15 @@ def main() -> None:
 
     test = list(splits["test"])
     some = test[:: max(1, len(test) // 2000)]
+    stability = {}
+    if arguments.relax:
+        baseline = Substitution.load().sample(Request(n=arguments.relax), rng=torch.Generator().manual_seed(0))
+        stability = {
+            "hull": ReferenceHull.shipped().description,
+            "crystalformer": stability_report(results[: arguments.relax], list(splits["train"]), matcher),
+            "substitution_at_random": stability_report(baseline, list(splits["train"]), matcher),
+        }
+        print(json.dumps(stability, indent=1), flush=True)
     report = {
         "benchmark": "generation", "version": 1,
         "machine": {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count(), "threads": 1,
@@ -143,6 +196,7 @@ def main() -> None:
         "matcher": vars(matcher),
         "any_group": free,
         "asked_for_a_group": {"all": {**group_report(all_crystals, all_asked), **validity_report(all_crystals)}, **by_group},
+        "stability_after_relaxation": stability,
         "mp20_test_sample": {
             "n": len(some),
             **validity_report(some),
