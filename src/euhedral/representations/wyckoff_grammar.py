@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from math import gcd
 
 import torch
 from torch import Tensor
@@ -40,6 +41,14 @@ class FormulaFill:
         n = int(tables.n_letters[space_group])
         self._multiplicity = tables.multiplicity[space_group, : n + 1].tolist()
         self._fixed = tables.fixed[space_group, : n + 1].tolist()
+        letters = range(
+            n + 2
+        )  # of the positions from each letter on: multiplicities with freedom, common divisor of all
+        self._open = [
+            sorted({m for m, fixed in zip(self._multiplicity[i:], self._fixed[i:], strict=True) if m and not fixed})
+            for i in letters
+        ]
+        self._divisor = [gcd(*self._multiplicity[i:]) for i in letters]
         self._known: dict[tuple[int, int, tuple[int, ...]], bool] = {}
 
     def completes(self, letter: int, place: int, remaining: tuple[int, ...]) -> bool:
@@ -50,6 +59,11 @@ class FormulaFill:
             return False
         if place >= len(remaining):
             return self.completes(letter + 1, 0, remaining)
+        if any(count % self._divisor[letter] for count in remaining):
+            return False
+        for multiplicity in self._open[letter + (place > 0)]:  # one position with freedom can hold everything
+            if not any(count % multiplicity for count in remaining):
+                return True
         key = letter, place, remaining
         if key not in self._known:
             answer = self.completes(letter, place + 1, remaining)
