@@ -188,8 +188,10 @@ class Results:
         """What a reader must know besides the method of the hull and of each quantity."""
         return (
             f"The score is the estimated chance of being within {METASTABLE} eV/atom of the hull and on target; known phases rank last.",
-            f"On crystals that it was not trained on the potential's distance to the hull differs from DFT's by "
-            f"{STABILITY.bias:+.2f} ± {STABILITY.width:.2f} eV/atom (mean and standard deviation); the score allows for it.",
+            (
+                f"On crystals that it was not trained on the potential's distance to the hull differs from DFT's by "
+                f"{STABILITY.bias:+.2f} ± {STABILITY.width:.2f} eV/atom (mean and standard deviation); the score allows for it."
+            ),
             "Intervals hold for crystals like those of the training set; a flag marks those that are not.",
             "Nothing here has been checked by DFT or experiment; 0 K, no entropy, no kinetics.",
         )
