@@ -5,8 +5,8 @@
 
 The 66 systems of `held_out.json` (drawn by `draw.py`) are left out of the templates and likenesses of element substitution, of
 the training of CrystalFormer's shipped weights, and of the references of the run. For each system the proposers are asked for
-distinct, valid candidates; `discover` relaxes the first of them with CHGNet in its own loop, ranks these by their distance to
-the hull of references and candidates, and what was not relaxed follows in the order proposed. A phase is found at k when one of the first k candidates
+distinct, valid candidates; `discover` relaxes the first of them with CHGNet in its own loop, ranks these as a run does, and what
+was not relaxed follows in the order proposed. A phase is found at k when one of the first k candidates
 matches it (`geometry.matching.Matcher`, its default tolerances, primitive cells, volumes scaled).
 
 CHGNet's training set (MPtrj) has probably seen these phases: the ranking by its energies is flattered, the proposers are not.
@@ -30,7 +30,7 @@ from euhedral.campaign.filters import Shelf, fault
 from euhedral.campaign.ledger import Ledger
 from euhedral.campaign.proposers import Proposer
 from euhedral.campaign.question import Question
-from euhedral.campaign.ranking import distances_among
+from euhedral.campaign.ranking import distances_among, plausibility
 from euhedral.campaign.run_folder import machine, versions
 from euhedral.core.composition import chemical_system
 from euhedral.core.crystal import Crystal
@@ -118,7 +118,8 @@ def answer(
             [item.crystal for item in placed], energies_per_atom=[item.energy_per_atom for item in placed],
             converged=[item.converged for item in placed], hull=tools["hull"], elements=question.elements,
         )  # fmt: skip
-        order = sorted(range(len(placed)), key=lambda i: (among[i], placed[i].hull_distance))
+        merit = plausibility(among, places=[item.place for item in placed])
+        order = sorted(range(len(placed)), key=lambda i: (-merit[i], placed[i].hull_distance))
         ranked = [placed[leader[0]].crystal for leader in matcher_groups(placed, order, matcher=matcher)]
         shares = {name: (one.good + 1) / (one.relaxed + 2) for name, one in yields.items()}
         record |= {"relaxed": len(relaxed), "yields": {name: vars(one) for name, one in yields.items()}}

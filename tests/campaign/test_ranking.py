@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from euhedral.campaign.goal import Goal
-from euhedral.campaign.ranking import METASTABLE, StabilityModel, distances_among, score
+from euhedral.campaign.ranking import METASTABLE, StabilityModel, distances_among, plausibility, score
 from euhedral.data.references import reference_phases
 from euhedral.simulation.references import ReferenceHull
 from euhedral.tasks.property import Prediction
@@ -69,3 +69,11 @@ def test_a_candidate_without_an_energy_has_no_chance():
     chances = score([np.nan, 0.0], stability=StabilityModel(bias=0.0, width=0.05), goals=[], predictions=[])
     assert chances[0] == 0.0
     assert chances[1] > 0.9
+
+
+def test_near_the_hull_the_proposer_decides_and_far_from_it_the_energy():
+    early, late = plausibility([0.01, 0.0], places=[0, 40])
+    assert early > late
+    low, high = plausibility([0.0, 0.2], places=[40, 0])
+    assert low > high
+    assert plausibility([np.nan], places=[0])[0] == 0.0

@@ -16,7 +16,7 @@ from euhedral.campaign.filters import Shelf, fault
 from euhedral.campaign.ledger import Decision, Ledger
 from euhedral.campaign.proposers import Proposer, Yield, shares
 from euhedral.campaign.question import Question
-from euhedral.campaign.ranking import METASTABLE
+from euhedral.campaign.ranking import METASTABLE, UNRANKED
 from euhedral.core.crystal import Crystal
 from euhedral.core.failure import Failure
 from euhedral.core.files import parse
@@ -64,6 +64,7 @@ class Relaxed:
         steps: evaluations it took.
         reason: why it did not converge.
         hull_distance: eV/atom; None when it could not be evaluated.
+        place: how many its proposer put before it; `UNRANKED` when the proposer does not put the best first.
     """
 
     crystal: Crystal
@@ -75,6 +76,7 @@ class Relaxed:
     steps: int
     reason: str
     hull_distance: float | None
+    place: int = UNRANKED
 
 
 @dataclass(eq=False)
@@ -214,12 +216,14 @@ class Loop:
         crystals = [_crystal(records[name]["crystal"]) for name in names]
         energies = [records[name]["energy_per_atom"] for name in names]
         distances = self.hull.distances(crystals, energies_per_atom=energies) if names else []
+        ordered = {proposer.name for proposer in self.proposers if proposer.ordered}
         return [
             Relaxed(
                 crystal=crystal, proposed=accepted[name].crystal, proposer=accepted[name].proposer, origin=accepted[name].origin,
                 energy_per_atom=energy,
                 converged=records[name]["converged"], steps=records[name]["steps"], reason=records[name]["reason"],
                 hull_distance=None if distance != distance else float(distance),  # noqa: PLR0124 - NaN
+                place=int(name.rpartition("-")[2]) if accepted[name].proposer in ordered else UNRANKED,
             )
             for name, crystal, energy, distance in zip(names, crystals, energies, distances, strict=True)
         ]  # fmt: skip

@@ -73,9 +73,7 @@ class Results:
         for goal in self.goals:
             merit = merit * goal.probability(answers[goal.quantity])
         twins = [self.known.twin(crystal) for crystal in crystals]
-        order = sorted(
-            range(len(items)), key=lambda i: (bool(twins[i]), -chance[i], among[i], distances[i], crystals[i].id)
-        )
+        order = sorted(range(len(items)), key=lambda i: (bool(twins[i]), -merit[i], distances[i], crystals[i].id))
         met = {goal.quantity: goal.met(answers[goal.quantity].value) for goal in self.goals}
         built = []
         for rank, i in enumerate(order, start=1):
@@ -187,7 +185,11 @@ class Results:
     def caveats() -> tuple[str, ...]:
         """What a reader must know besides the method of the hull and of each quantity."""
         return (
-            f"The score is the estimated chance of being within {METASTABLE} eV/atom of the hull and on target; known phases rank last.",
+            (
+                "The order weighs closeness to the hull that references and candidates form together, the place that the "
+                "proposer gave a candidate, and the chance of being on target; known phases come last."
+            ),
+            f"The score is the estimated chance of being within {METASTABLE} eV/atom of that hull and on target.",
             (
                 f"On crystals that it was not trained on the potential's distance to the hull differs from DFT's by "
                 f"{STABILITY.bias:+.2f} ± {STABILITY.width:.2f} eV/atom (mean and standard deviation); the score allows for it."
