@@ -23,7 +23,7 @@ lint: $(VENV)/.installed-test $(VENV)/.installed-lint  ## style, types, the laye
 	$(BIN)/pyright
 
 docs: $(VENV)/.installed $(VENV)/.installed-docs  ## the site, under site/; runs the tutorial
-	$(BIN)/mkdocs build --strict --quiet
+	$(BIN)/mkdocs build --strict
 
 $(VENV)/.created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

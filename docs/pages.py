@@ -23,6 +23,7 @@ RESULTS = DOCS.parent / "benchmarks" / "results"
 def on_files(files: Files, *, config: Any) -> Files:
     """Add the made pages to the site."""
     pages = {
+        "index.md": landing_page(),
         "systems/index.md": systems_index(),
         "benchmarks.md": benchmarks_page(),
         "command_line.md": command_line_page(),
