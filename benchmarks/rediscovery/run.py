@@ -210,6 +210,9 @@ def main() -> None:
         head = {
             "matcher": repr(Matcher()), "templates": "MP-20 train split without the held-out systems",
             "caution": "CHGNet has probably seen these phases in training (MPtrj); its ranking is flattered",
+            "discover": "the relaxed candidates in the order of a run, then what was not relaxed in the order proposed, each "
+            "proposer in proportion to its yield; where nothing was relaxed, one from each in turn",
+            "seconds": "without relaxations that a stopped run had left in its ledgers",
             "machine": machine(), "versions": versions(),
         }  # fmt: skip
         report = {**head, **summary(arguments.work, held_out=held_out)}
