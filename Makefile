@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 RUN    ?= runs/li-mn-o
 
-.PHONY: discover test slow lint docs clean
+.PHONY: discover test slow lint docs wheel clean
 
 discover: $(VENV)/.installed  ## from a clean clone to a ranked list of new crystals
 	$(BIN)/euhedral discover --elements Li,Mn,O --target "band_gap > 1" --candidates 64 --run $(RUN)
@@ -24,6 +24,10 @@ lint: $(VENV)/.installed-test $(VENV)/.installed-lint  ## style, types, the laye
 
 docs: $(VENV)/.installed $(VENV)/.installed-docs  ## the site, under site/; runs the tutorial
 	$(BIN)/mkdocs build --strict
+
+wheel: $(VENV)/.installed  ## everything under src/ that git tracks is in what users install
+	rm -rf build/wheel && $(BIN)/python -m pip --disable-pip-version-check wheel --quiet --no-deps --wheel-dir build/wheel .
+	$(BIN)/python scripts/check_wheel.py build/wheel
 
 $(VENV)/.created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
