@@ -107,6 +107,7 @@ def test_patterns_and_json_are_accepted(folder, tmp_path):
         (["relax", ".", "--fmax", "soft"], "fmax"),
         (["discover", "--elements", "Li,Xx"], "Xx"),
         (["discover", "--elements", "Li,O", "--target", "hardness > 1"], "hardness"),
+        (["discover", "--elements", "Og,Cl"], "Og"),
         (["discover"], "elements"),
         (["train", "nonet"], "nonet"),
         (["train", "cgcnn", "--data", "no-such-set"], "no-such-set"),

@@ -16,10 +16,13 @@ from euhedral.campaign.report import write_report
 from euhedral.campaign.report_data import ReportData
 from euhedral.campaign.results import Results, write_candidates
 from euhedral.campaign.run_folder import RunFolder
+from euhedral.core.elements import atomic_number
 from euhedral.data.references import reference_phases
+from euhedral.errors import InvalidRequestError
 from euhedral.geometry.matching import Matcher
 from euhedral.models.registry import load_trained
 from euhedral.simulation.references import ReferenceHull
+from euhedral.tasks.potential import Potential
 from euhedral.training.predictor import Predictor
 
 #: What predicts properties, and what relaxes.
@@ -54,7 +57,9 @@ def discover(
     with RunFolder(folder, question=question) as run:
         progress("opening the references", 0, question.candidates)
         potential = load_trained(POTENTIAL, wing="potential")
+        _check_elements(potential, question=question)
         hull = ReferenceHull.of(potential, elements=question.elements)
+        hull.system(question.elements)  # an element without a reference phase is named before anything is proposed
         loop = Loop(
             question=question,
             ledger=run.ledger,
@@ -107,6 +112,14 @@ def _report(
         run=run.path.name,
         interrupted=interrupted,
     )
+
+
+def _check_elements(potential: Potential, *, question: Question) -> None:
+    unknown = [symbol for symbol in question.elements if atomic_number(symbol) not in potential.elements]
+    if unknown:
+        raise InvalidRequestError(
+            f"{POTENTIAL} was not trained on {', '.join(unknown)}, so that nothing with it can be relaxed; leave it out of --elements"
+        )
 
 
 def command_line(question: Question, *, folder: Path) -> str:
