@@ -1,12 +1,14 @@
-"""The table of systems: strings only, so that nothing is imported until it is asked for."""
+"""The table of systems: plain text, so that nothing is imported until it is asked for."""
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
+from importlib.resources import files
 from types import MappingProxyType
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 from euhedral.errors import unknown_name
 
@@ -32,6 +34,7 @@ class Row:
         predicts: the review's column "predicted property".
         symmetry: the symmetry that it claims.
         tiny: constructor arguments for a small instance, for tests.
+        training: the paper's way of training, as `training.settings.settings_of` reads it.
         weights: names of shipped weight folders, the default first.
         status: what has been shown.
         evidence: the committed file that shows it (a test or benchmark result).
@@ -51,6 +54,7 @@ class Row:
     predicts: str
     symmetry: Literal["E(3)", "SE(3)", "space group"]
     tiny: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    training: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     weights: tuple[str, ...] = ()
     status: Status = "implemented"
     evidence: str = ""
@@ -62,81 +66,24 @@ class Row:
         return getattr(import_module(module), attribute)
 
 
-ROWS: Final[tuple[Row, ...]] = (
-    Row(
-        name="chgnet",
-        wing="potential",
-        where="euhedral.models.potentials.chgnet:CHGNet",
-        title="CHGNet as a pretrained universal neural network potential for charge-informed atomistic modelling",
-        authors="Deng et al.",
-        year=2023,
-        doi="10.1038/s42256-023-00716-3",
-        representation="crystal graph and line graph",
-        model="graph neural network",
-        physics="invariance, smooth cutoff, magnetic moments",
-        predicts="energy, forces, stress, magnetic moments",
-        symmetry="E(3)",
-        tiny=MappingProxyType({"width": 8, "n_blocks": 3, "n_radial": 5, "n_angular": 5, "readout": (8,)}),
-        weights=("chgnet-0.3.0",),
-        status="parity",
-        evidence="tests/models/potentials/test_chgnet.py",
-        licence="modified BSD (Lawrence Berkeley National Laboratory)",
-    ),
-    Row(
-        name="cgcnn",
-        wing="property",
-        where="euhedral.models.property.cgcnn:CGCNN",
-        title="Crystal Graph Convolutional Neural Networks for an Accurate and Interpretable Prediction of Material Properties",
-        authors="Xie and Grossman",
-        year=2018,
-        doi="10.1103/PhysRevLett.120.145301",
-        representation="crystal graph",
-        model="graph neural network",
-        physics="invariance, periodicity",
-        predicts="formation energy, band gap",
-        symmetry="E(3)",
-        tiny=MappingProxyType({"atom_width": 8, "n_convolutions": 2, "hidden_width": 12}),
-        weights=("cgcnn-mp20",),
-        status="parity",
-        evidence="tests/models/property/test_cgcnn.py",
-        licence="CC BY 4.0 (trained on Materials Project data)",
-    ),
-    Row(
-        name="substitution",
-        wing="generation",
-        where="euhedral.models.generation.substitution:Substitution",
-        title="Data Mined Ionic Substitutions for the Discovery of New Compounds",
-        authors="Hautier et al.",
-        year=2011,
-        doi="10.1021/ic102031h",
-        representation="prototype: space group, Wyckoff letters, shape",
-        model="substitution likeness mined from isotypic crystals",
-        physics="space group symmetry, chemical likeness, charge balance",
-        predicts="structure",
-        symmetry="space group",
-        tiny=MappingProxyType({"splits": ("val",)}),
-        status="implemented",
-    ),
-    Row(
-        name="crystalformer",
-        wing="generation",
-        where="euhedral.models.generation.crystalformer:CrystalFormer",
-        title="Space Group Informed Transformer for Crystalline Materials Generation",
-        authors="Cao et al.",
-        year=2024,
-        doi="arXiv:2403.15734",
-        representation="Wyckoff positions, free coordinates, lattice parameters",
-        model="autoregressive transformer",
-        physics="space group symmetry",
-        predicts="structure",
-        symmetry="space group",
-        tiny=MappingProxyType(
-            {"layers": 1, "heads": 2, "key_size": 8, "model_size": 16, "embed_size": 8, "h0_size": 16, "dropout": 0.0}
-        ),
-        weights=("crystalformer-mp20",),
-        licence="CC BY 4.0 (trained on Materials Project data)",
-    ),
-)
+def _read() -> tuple[Row, ...]:
+    folder = files("euhedral.models") / "rows"
+    found = []
+    for wing in get_args(Wing):
+        table = folder / f"{wing}.toml"
+        if table.is_file():
+            rows = tomllib.loads(table.read_text(encoding="utf-8"))["system"]
+            found += [Row(wing=wing, **_frozen(row)) for row in rows]
+    return tuple(found)
+
+
+def _frozen(row: Mapping[str, Any]) -> dict[str, Any]:
+    frozen = {dict: MappingProxyType, list: tuple}
+    return {key: frozen.get(type(value), lambda same: same)(value) for key, value in row.items()}
+
+
+#: Every system, by wing, in the order of its table under `models/rows`.
+ROWS: Final[tuple[Row, ...]] = _read()
 
 
 def row(name: str) -> Row:
