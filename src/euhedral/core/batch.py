@@ -16,6 +16,23 @@ from euhedral.core.crystal import Crystal
 from euhedral.errors import InvalidRequestError
 
 
+@dataclass(frozen=True)
+class ValueShape:
+    """What shape the values of one name have.
+
+    Args:
+        per_atom: one value for each atom (`Crystal.site`), else one for each crystal (`Crystal.props`).
+        shape: of one value; empty for a number.
+    """
+
+    per_atom: bool = False
+    shape: tuple[int, ...] = ()
+
+    def __str__(self) -> str:
+        what = f"an array {self.shape}" if self.shape else "a number"
+        return f"{what} of each {'atom' if self.per_atom else 'crystal'}"
+
+
 @dataclass(frozen=True, eq=False)
 class CrystalBatch:
     """B crystals with N atoms in all; atoms of one crystal stand together.
@@ -27,6 +44,7 @@ class CrystalBatch:
         n_atoms: (B,) int64 atoms in each crystal.
         targets: (B, ...) or (N, ...) values to learn; NaN where one is not known.
         ids: one name a crystal, for errors.
+        inputs: (B, ...) or (N, ...) conditions that are given (temperature, pressure, which atoms are the adsorbate's).
     """
 
     cell: Tensor
@@ -35,6 +53,7 @@ class CrystalBatch:
     n_atoms: Tensor
     targets: Mapping[str, Tensor] = field(default_factory=dict)
     ids: tuple[str, ...] = ()
+    inputs: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return self.cell.shape[0]
@@ -72,30 +91,39 @@ class CrystalBatch:
     @classmethod
     def from_crystals(
         cls, crystals: Sequence[Crystal], *, dtype: torch.dtype = torch.float32, targets: Sequence[str] = (),
+        inputs: Sequence[str] = (), shapes: Mapping[str, ValueShape] | None = None,
     ) -> CrystalBatch:  # fmt: skip
         """Stack crystals; their order is kept and none is dropped.
 
+        A name that crystals have among their `props` gives (B, ...), one that they have in `site` gives (N, ...).
+
         Args:
             crystals: at least one.
-            dtype: floating-point type of the batch.
-            targets: names of `props` to carry; NaN where a crystal has none.
+            dtype: floating-point type of the batch; every value gets it, except that an input of truth values stays one.
+            targets: names of values to carry; NaN where a crystal has none.
+            inputs: names of values that every crystal must have.
+            shapes: of targets and inputs, by name, as `value_shapes` found them in a larger set; found in these crystals
+                for what is not named. A set that is stacked piece by piece needs it where values are scarce.
 
         Raises:
-            InvalidRequestError: the sequence is empty.
+            InvalidRequestError: the sequence is empty, a crystal lacks an input, a value is no number, or the values of
+                one name differ in shape.
         """
         if not crystals:
             raise InvalidRequestError("a batch needs at least one crystal, got none")
-        stacked = {
-            name: torch.as_tensor(np.array([crystal.props.get(name, np.nan) for crystal in crystals]), dtype=dtype)
-            for name in targets
-        }
+        shapes = shapes or {}
+        found = value_shapes(crystals, names=[name for name in (*targets, *inputs) if name not in shapes])
+        known = {**found, **shapes}
         return cls(
             cell=torch.as_tensor(np.stack([crystal.cell for crystal in crystals]), dtype=dtype),
             frac=torch.as_tensor(np.concatenate([crystal.frac for crystal in crystals]), dtype=dtype),
             numbers=torch.as_tensor(np.concatenate([crystal.numbers for crystal in crystals])),
             n_atoms=torch.tensor([len(crystal) for crystal in crystals], dtype=torch.int64),
-            targets=stacked,
+            targets={name: _stacked(crystals, name=name, shape=known[name], dtype=dtype) for name in targets},
             ids=tuple(crystal.id for crystal in crystals),
+            inputs={
+                name: _stacked(crystals, name=name, shape=known[name], dtype=dtype, required=True) for name in inputs
+            },
         )
 
     def to_crystals(self) -> list[Crystal]:
@@ -122,10 +150,8 @@ class CrystalBatch:
             frac=self.frac.to(device=device, dtype=dtype),
             numbers=self.numbers.to(device=device),
             n_atoms=self.n_atoms.to(device=device),
-            targets={
-                name: value.to(device=device, dtype=dtype if value.is_floating_point() else None)
-                for name, value in self.targets.items()
-            },
+            targets=_moved(self.targets, device=device, dtype=dtype),
+            inputs=_moved(self.inputs, device=device, dtype=dtype),
         )
 
     def replace(self, **changes: Any) -> CrystalBatch:
@@ -152,14 +178,100 @@ class CrystalBatch:
         ends = torch.cumsum(counts, 0)
         within = torch.arange(int(counts.sum()), device=self.device) - torch.repeat_interleave(ends - counts, counts)
         atoms = starts + within
+
+        def chosen(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+            # with as many atoms as crystals each has one atom, and both ways agree
+            return {
+                name: value[crystals] if value.shape[0] == len(self) else value[atoms] for name, value in values.items()
+            }
+
         return CrystalBatch(
             cell=self.cell[crystals],
             frac=self.frac[atoms],
             numbers=self.numbers[atoms],
             n_atoms=counts,
-            targets={
-                name: value[crystals] if value.shape[0] == len(self) else value[atoms]
-                for name, value in self.targets.items()
-            },
+            targets=chosen(self.targets),
             ids=tuple(self.ids[i] for i in crystals.tolist()) if self.ids else (),
+            inputs=chosen(self.inputs),
         )
+
+
+def value_shapes(crystals: Sequence[Crystal], *, names: Sequence[str]) -> dict[str, ValueShape]:
+    """Find what shape the values of each name have; a name that no crystal has is a number of each crystal.
+
+    Args:
+        crystals: any.
+        names: of `props` or `site`.
+
+    Raises:
+        InvalidRequestError: a name is both in `props` and in `site`, or two crystals have values of different shapes.
+    """
+    return {name: _shape_of(crystals, name=name) for name in names}
+
+
+def _shape_of(crystals: Sequence[Crystal], *, name: str) -> ValueShape:
+    first: tuple[ValueShape, str] | None = None
+    for crystal in crystals:
+        of_crystal, of_atoms = crystal.props.get(name), crystal.site.get(name)
+        if of_crystal is None and of_atoms is None:
+            continue
+        if of_crystal is not None and of_atoms is not None:
+            raise InvalidRequestError(
+                f"crystal {crystal.id!r} has {name!r} both of the whole crystal and of its atoms; rename one of them"
+            )
+        if of_atoms is not None:
+            shape = ValueShape(per_atom=True, shape=of_atoms.shape[1:])
+        else:
+            shape = ValueShape(per_atom=False, shape=np.shape(of_crystal))  # type: ignore[arg-type]
+        if first is None:
+            first = shape, crystal.id
+        elif shape != first[0]:
+            raise InvalidRequestError(
+                f"crystal {crystal.id!r}: {name!r} is {shape}, but {first[0]} of crystal {first[1]!r}; "
+                "the values of one name must have one shape"
+            )
+    return first[0] if first else ValueShape()
+
+
+def _stacked(
+    crystals: Sequence[Crystal], *, name: str, shape: ValueShape, dtype: torch.dtype, required: bool = False
+) -> Tensor:
+    values = [crystal.site.get(name) if shape.per_atom else crystal.props.get(name) for crystal in crystals]
+    if required:
+        for crystal, value in zip(crystals, values, strict=True):
+            _demand_input(crystal, name=name, value=value)
+    filled = []
+    for crystal, value in zip(crystals, values, strict=True):
+        expected = (len(crystal), *shape.shape) if shape.per_atom else shape.shape
+        array = np.full(expected, np.nan) if value is None else np.asarray(value)
+        if array.shape != expected:
+            raise InvalidRequestError(
+                f"crystal {crystal.id!r}: {name!r} has shape {array.shape}, expected {expected} ({shape})"
+            )
+        if array.dtype.kind not in "fiub":
+            raise InvalidRequestError(f"crystal {crystal.id!r}: {name!r} is {value!r}, expected numbers")
+        filled.append(array)
+    joined = np.concatenate(filled) if shape.per_atom else np.stack(filled)
+    return torch.as_tensor(joined, dtype=torch.bool if required and joined.dtype.kind == "b" else dtype)
+
+
+def _demand_input(crystal: Crystal, *, name: str, value: Any) -> None:
+    if value is None:
+        has = ", ".join(sorted({*crystal.props, *crystal.site})) or "none"
+        raise InvalidRequestError(
+            f"crystal {crystal.id!r} has no {name!r}, which the model needs as an input (it has: {has}); add it to each crystal"
+        )
+    array = np.asarray(value)
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise InvalidRequestError(
+            f"crystal {crystal.id!r}: its input {name!r} is not finite; give a number, or leave the crystal out"
+        )
+
+
+def _moved(
+    values: Mapping[str, Tensor], *, device: torch.device | str | None, dtype: torch.dtype | None
+) -> dict[str, Tensor]:
+    return {
+        name: value.to(device=device, dtype=dtype if value.is_floating_point() else None)
+        for name, value in values.items()
+    }
