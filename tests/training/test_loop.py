@@ -10,8 +10,10 @@ from torch import nn
 from euhedral.core.crystal import Crystal
 from euhedral.errors import DivergedError, FileFormatError, InvalidRequestError, RunFolderError
 from euhedral.models.property.cgcnn import CGCNN
+from euhedral.tasks.targets import read_targets
 from euhedral.training.graph_set import GraphSet
-from euhedral.training.loop import Epoch, fit, masked_loss, mean_absolute_errors, predict, settle_normalisation
+from euhedral.training.loop import Epoch, fit, mean_errors, predict, settle_normalisation
+from euhedral.training.objective import masked_loss
 from euhedral.training.settings import (
     AbsoluteLoss,
     AdamW,
@@ -67,10 +69,10 @@ def test_a_network_learns_and_its_errors_are_in_the_targets_units(train, validat
     done = fit(model, train=train, validation=validation, settings=quick(epochs=60), rng=rng())
     assert len(done.history) == done.epoch == 60
     assert done.history[-1].loss < 0.3 * done.history[0].loss
-    errors = mean_absolute_errors(model, validation)
+    errors = mean_errors(model, validation)
     labels = validation.labels(TARGETS)
-    assert errors["volume"] < 0.4 * labels[:, 0].sub(labels[:, 0].median()).abs().mean().item()
-    assert errors["size"] < 0.4 * labels[:, 1].sub(labels[:, 1].nanmedian()).abs().nanmean().item()
+    for name in TARGETS:
+        assert errors[name] < 0.4 * labels[name].sub(labels[name].nanmedian()).abs().nanmean().item()
     assert not model.training
 
 
@@ -166,8 +168,12 @@ def test_patience_without_a_validation_set_is_refused(train):
 
 def test_labels_that_are_not_known_give_no_gradient():
     predicted = {name: torch.zeros(4, requires_grad=True) for name in TARGETS}
-    labels = torch.tensor([[1.0, math.nan], [math.nan, 2.0], [3.0, math.nan], [math.nan, math.nan]])
-    loss = masked_loss(predicted, labels, names=TARGETS, scale=torch.tensor([1.0, 2.0]), settings=quick())
+    labels = {
+        "volume": torch.tensor([1.0, math.nan, 3.0, math.nan]),
+        "size": torch.tensor([math.nan, 2.0, math.nan, math.nan]),
+    }
+    scales = {"volume": torch.tensor([1.0]), "size": torch.tensor([2.0])}
+    loss = masked_loss(predicted, labels, kinds=read_targets(TARGETS), scales=scales, loss=AbsoluteLoss())
     loss.backward()
     assert loss.item() == pytest.approx(0.5 * ((1 + 3) / 2 + 2 / 2))
     assert predicted["volume"].grad.tolist() == [-0.25, 0.0, -0.25, 0.0]
@@ -176,8 +182,9 @@ def test_labels_that_are_not_known_give_no_gradient():
 
 def test_a_target_without_any_label_in_the_batch_does_not_dilute_the_others():
     predicted = {name: torch.zeros(2) for name in TARGETS}
-    labels = torch.tensor([[1.0, math.nan], [3.0, math.nan]])
-    loss = masked_loss(predicted, labels, names=TARGETS, scale=torch.ones(2), settings=quick())
+    labels = {"volume": torch.tensor([1.0, 3.0]), "size": torch.full((2,), math.nan)}
+    scales = dict.fromkeys(TARGETS, torch.ones(1))
+    loss = masked_loss(predicted, labels, kinds=read_targets(TARGETS), scales=scales, loss=AbsoluteLoss())
     assert loss.item() == 2.0
 
 
@@ -213,7 +220,7 @@ def test_a_model_without_target_scaling_is_refused(train):
 def test_scaling_starts_from_the_labels_that_are_known(train):
     model = small()
     fit(model, train=train, settings=quick(epochs=1), rng=rng())
-    labels = train.labels(TARGETS).double().numpy()
+    labels = torch.stack(list(train.labels(TARGETS).values()), dim=1).double().numpy()
     assert model.scaling.mean.numpy() == pytest.approx(np.nanmean(labels, axis=0), rel=1e-5)
     assert model.scaling.std.numpy() == pytest.approx(np.nanstd(labels, axis=0), rel=1e-5)
 

@@ -139,8 +139,8 @@ class GraphSet:
         for start in range(0, order.numel(), size):
             yield self.select(order[start : start + size])
 
-    def labels(self, targets: Sequence[str]) -> Tensor:
-        """(B, T) values to learn; NaN where one is not known.
+    def labels(self, targets: Sequence[str]) -> dict[str, Tensor]:
+        """{target: (B, ...) or (N, ...)} values to learn; NaN where one is not known.
 
         Raises:
             InvalidRequestError: the set carries no such target.
@@ -150,4 +150,4 @@ class GraphSet:
             raise InvalidRequestError(
                 f"the training set has no labels {', '.join(missing)}; it has {', '.join(self.batch.targets) or 'none'}"
             )
-        return torch.stack([self.batch.targets[name] for name in targets], dim=1)
+        return {name: self.batch.targets[name] for name in targets}

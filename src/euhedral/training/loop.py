@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Protocol, cast, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -22,8 +22,10 @@ from torch import Tensor, nn
 from euhedral.errors import DivergedError, InvalidRequestError
 from euhedral.nn.scaling import TargetScaling
 from euhedral.tasks.property import PropertyModel
+from euhedral.tasks.targets import kinds_of
 from euhedral.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from euhedral.training.graph_set import GraphSet
+from euhedral.training.objective import Objective, Supervised, fit_scaling
 from euhedral.training.settings import TrainingSettings
 
 _LOG = logging.getLogger(__name__)
@@ -43,7 +45,8 @@ class Epoch:
     Args:
         epoch: counted from 1.
         loss: mean training loss.
-        validation: mean absolute error of each target in its unit; empty without a validation set.
+        validation: mean error of each target as its kind counts it (`tasks.targets`), or of "objective" where one was given;
+            empty without a validation set.
         learning_rate: at the end of the epoch.
         seconds: it took, validation included.
     """
@@ -71,12 +74,13 @@ class Fit:
 def fit(
     model: nn.Module, *, train: GraphSet, validation: GraphSet | None = None, settings: TrainingSettings,
     rng: torch.Generator, checkpoint: str | Path | None = None, on_epoch: Callable[[Epoch], None] | None = None,
-    checkpoint_every: int = 1,
+    checkpoint_every: int = 1, objective: Objective | None = None, keep_scaling: bool = False,
 ) -> Fit:  # fmt: skip
-    """Train a property model in place; leaves it in evaluation mode.
+    """Train a network in place; leaves it in evaluation mode.
 
     Args:
-        model: a `TrainableModel`, on the device and in the dtype to train in. Its target scaling is set from the labels.
+        model: a `TrainableModel`, on the device and in the dtype to train in. Its target scaling is set from the labels. With
+            an objective of its own any module will do.
         train: crystals with labels, on the same device; NaN labels take no part.
         validation: crystals whose error is reported after each epoch, and decides on stopping when `patience` is set.
         settings: how to train.
@@ -84,21 +88,32 @@ def fit(
         checkpoint: file to keep the run's state in; a run that finds its own state there goes on from it.
         on_epoch: called after each epoch, for progress.
         checkpoint_every: epochs between two writings of the checkpoint.
+        objective: what to make small, where it is not the error of labels: a pre-training.
+        keep_scaling: leave the target scaling as it is, for a network that was trained before.
 
     Raises:
-        InvalidRequestError: the model cannot be trained so, or patience is set without a validation set.
+        InvalidRequestError: the model cannot be trained so, nothing in it would change, or patience is set without a
+            validation set.
         DivergedError: a loss is not finite; the message names the batch.
         RunFolderError: the checkpoint belongs to another run or cannot be written.
     """
-    if not isinstance(model, TrainableModel):
-        raise InvalidRequestError(f"{type(model).__name__} cannot be trained here: it has no target scaling")
     if settings.patience is not None and validation is None:
         raise InvalidRequestError("patience needs a validation set; give one or set patience to None")
-    names = model.targets
-    labels = train.labels(names)
-    model.scaling.fit(labels)
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    if not parameters:
+        raise InvalidRequestError(
+            f"{type(model).__name__} has no parameter that training may change; unfreeze some of it"
+        )
+    labels: dict[str, Tensor] = {}
+    if objective is None:
+        if not isinstance(model, TrainableModel):
+            raise InvalidRequestError(f"{type(model).__name__} cannot be trained here: it has no target scaling")
+        labels = train.labels(model.targets)
+        if not keep_scaling:
+            fit_scaling(model, labels=labels)
+    make_small = objective or Supervised(settings.loss)
     module = cast("nn.Module", model)
-    optimizer = settings.optimizer.make(module.parameters())
+    optimizer = settings.optimizer.make(parameters)
     run = _describe(module, train=train, labels=labels, settings=settings)
     path = Path(checkpoint) if checkpoint is not None else None
     progress = Progress(run=run)
@@ -110,12 +125,18 @@ def fit(
 
     while len(history) < settings.epochs and not _should_stop(history, patience=settings.patience):
         began = time.perf_counter()
-        loss = _epoch(model, train=train, settings=settings, optimizer=optimizer, rng=rng, epoch=len(history))
+        loss = _epoch(
+            module,
+            train=train,
+            settings=settings,
+            optimizer=optimizer,
+            rng=rng,
+            epoch=len(history),
+            objective=make_small,
+        )
         number = len(history) + 1
         due = validation is not None and (number % settings.validate_every == 0 or number == settings.epochs)
-        errors = (
-            mean_absolute_errors(model, cast("GraphSet", validation), batch_size=settings.batch_size) if due else {}
-        )
+        errors = _looked_at(model, validation, objective=objective, settings=settings) if due and validation else {}
         rate = float(optimizer.param_groups[0]["lr"])
         history.append(Epoch(number, loss, errors, rate, time.perf_counter() - began))
         if settings.patience is not None and errors and _best_epoch(history) == number:
@@ -183,39 +204,38 @@ def predict(model: PropertyModel, data: GraphSet, *, batch_size: int = 256) -> d
     return {name: torch.cat([part[name] for part in parts]) for name in model.targets}
 
 
-def mean_absolute_errors(model: PropertyModel, data: GraphSet, *, batch_size: int = 256) -> dict[str, float]:
-    """Mean absolute error of each target in its unit, over the crystals whose label is known; NaN where none is."""
+def mean_errors(model: PropertyModel, data: GraphSet, *, batch_size: int = 256) -> dict[str, float]:
+    """Mean error of each target, as its kind counts it, over the crystals or atoms whose label is known; NaN where none is."""
     predicted = predict(model, data, batch_size=batch_size)
     labels = data.labels(model.targets)
-    return {
-        name: (predicted[name] - labels[:, i]).abs().nanmean().item() for i, name in enumerate(model.targets)
-    }  # fmt: skip
+    return {name: kind.error(predicted[name], labels[name]).nanmean().item() for name, kind in kinds_of(model).items()}
 
 
-def masked_loss(
-    predicted: Mapping[str, Tensor], labels: Tensor, *, names: Sequence[str], scale: Tensor, settings: TrainingSettings,
-) -> Tensor:  # fmt: skip
-    """Mean penalty over the known labels of each target, averaged over the targets that have any.
-
-    Args:
-        predicted: {target: (B,)} in the targets' units.
-        labels: (B, T); NaN where not known.
-        names: the T targets.
-        scale: (T,) unit of each target's error.
-        settings: holds the loss.
-    """
-    error = (torch.stack([predicted[name] for name in names], dim=1) - labels) / scale
-    known = ~torch.isnan(labels)  # not of the error: a NaN that the network made must not hide
-    penalty = torch.where(known, settings.loss(torch.where(known, error, torch.zeros_like(error))), 0.0)
-    count = known.sum(0)
-    return (penalty.sum(0) / count.clamp(min=1)).sum() / (count > 0).sum().clamp(min=1)
+@torch.no_grad()
+def _looked_at(
+    model: Any, data: GraphSet, *, objective: Objective | None, settings: TrainingSettings,
+) -> dict[str, float]:  # fmt: skip
+    """Errors on the validation set; those of an objective on the same random draws each time."""
+    if objective is None:
+        return mean_errors(model, data, batch_size=settings.batch_size)
+    training = model.training
+    model.eval()
+    device = data.batch.device
+    order = torch.arange(len(data), device=device)
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(0)
+        parts = [
+            (objective(model, batch, graph).item(), len(batch))
+            for batch, graph in data.batches(order, size=settings.batch_size)
+        ]
+    model.train(training)
+    return {"objective": sum(loss * count for loss, count in parts) / len(data)}
 
 
 def _epoch(
-    model: TrainableModel, *, train: GraphSet, settings: TrainingSettings, optimizer: torch.optim.Optimizer,
-    rng: torch.Generator, epoch: int,
+    module: nn.Module, *, train: GraphSet, settings: TrainingSettings, optimizer: torch.optim.Optimizer,
+    rng: torch.Generator, epoch: int, objective: Objective,
 ) -> float:  # fmt: skip
-    module = cast("nn.Module", model)
     module.train()
     device = train.batch.device
     seed = int(torch.randint(2**62, (), generator=rng))
@@ -229,10 +249,7 @@ def _epoch(
             for group in optimizer.param_groups:
                 group["lr"] = settings.optimizer.learning_rate * factor
             optimizer.zero_grad(set_to_none=True)
-            labels = torch.stack([batch.targets[name] for name in model.targets], dim=1)
-            loss = masked_loss(
-                model(batch, graph), labels, names=model.targets, scale=model.scaling.std, settings=settings
-            )
+            loss = objective(module, batch, graph)
             if not torch.isfinite(loss):
                 raise DivergedError(
                     f"epoch {epoch + 1}, batch {index + 1} of {n_batches} ({_name(batch.ids)}): the loss is {loss.item()}; "
@@ -263,11 +280,13 @@ def _should_stop(history: Sequence[Epoch], *, patience: int | None) -> bool:
     return len(history) - _best_epoch(history) >= patience
 
 
-def _describe(model: nn.Module, *, train: GraphSet, labels: Tensor, settings: TrainingSettings) -> str:
+def _describe(
+    model: nn.Module, *, train: GraphSet, labels: Mapping[str, Tensor], settings: TrainingSettings,
+) -> str:  # fmt: skip
     """One line that differs when model, data or settings differ."""
     digest = hashlib.sha256()
-    for value in (train.batch.numbers, train.graph.source, labels.nan_to_num(-1e9)):
-        digest.update(value.cpu().numpy().tobytes())
+    for value in (train.batch.numbers, train.graph.source, *labels.values()):
+        digest.update(value.nan_to_num(-1e9).cpu().numpy().tobytes())
     shapes = sum(parameter.numel() for parameter in model.parameters())
     return f"{type(model).__name__} of {shapes} parameters, data {digest.hexdigest()[:12]}, {settings}"
 

@@ -32,6 +32,7 @@ Departures:
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from itertools import pairwise
@@ -48,6 +49,7 @@ from euhedral.nn.gaussian import GaussianBasis
 from euhedral.nn.scaling import TargetScaling
 from euhedral.representations.graphs import Graph, GraphSpec, Nearest, StrictNearest
 from euhedral.representations.quotient import DISTANCE, MULTIPLICITY, ORBIT_SIZE
+from euhedral.tasks.targets import TargetLike, read_targets, split_outputs
 
 _TABLE: Final = "cgcnn_elements.json"
 
@@ -56,7 +58,7 @@ class CGCNN(nn.Module):
     """Predict scalar properties of crystals from distances to the nearest neighbours.
 
     Args:
-        targets: names of what is predicted; one output each.
+        targets: what is predicted of a crystal: numbers, classes or spectra.
         atom_width: features of an atom.
         n_convolutions: message-passing layers.
         hidden_width: features of a crystal after pooling.
@@ -73,12 +75,14 @@ class CGCNN(nn.Module):
     elements: Tensor
 
     def __init__(
-        self, *, targets: tuple[str, ...] | list[str] = ("formation_energy_per_atom",), atom_width: int = 64,
+        self, *, targets: Sequence[TargetLike] = ("formation_energy_per_atom",), atom_width: int = 64,
         n_convolutions: int = 3, hidden_width: int = 128, n_hidden: int = 1, cutoff: float = 8.0, neighbours: int = 12,
         strict: bool = False, step: float = 0.2, pool_sites_last: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.targets = tuple(targets)
+        self.kinds = read_targets(targets, system="CGCNN")
+        self.targets = tuple(self.kinds)
+        n_outputs = sum(kind.outputs for kind in self.kinds.values())
         self.pool_sites_last = pool_sites_last
         self.graph: GraphSpec = (
             StrictNearest(k=neighbours, cutoff=cutoff) if strict else ShellsWithin(k=neighbours, cutoff=cutoff)
@@ -92,8 +96,8 @@ class CGCNN(nn.Module):
         )
         widths = [atom_width] + [hidden_width] * n_hidden
         self.hidden = nn.ModuleList(nn.Linear(i, o) for i, o in pairwise(widths))
-        self.output = nn.Linear(widths[-1], len(self.targets))
-        self.scaling = TargetScaling(len(self.targets))
+        self.output = nn.Linear(widths[-1], n_outputs)
+        self.scaling = TargetScaling(n_outputs)
 
     def forward(self, batch: CrystalBatch, graph: Graph) -> dict[str, Tensor]:
         """Predict {target: (B,)} in the target's unit.
@@ -112,7 +116,7 @@ class CGCNN(nn.Module):
 
     def from_latent(self, latent: Tensor) -> dict[str, Tensor]:
         """Apply the last layer: {target: (B,)} in the target's unit."""
-        return dict(zip(self.targets, self.scaling(self.output(latent)).unbind(-1), strict=True))
+        return split_outputs(self.scaling(self.output(latent)), kinds=self.kinds)
 
     def site_values(self, batch: CrystalBatch, graph: Graph) -> dict[str, Tensor]:
         """What each site alone would be given, {target: (N,)}; their mean is the prediction if `pool_sites_last` is set."""
