@@ -190,9 +190,7 @@ def test_a_target_without_any_label_in_the_batch_does_not_dilute_the_others():
 
 def test_divergence_names_the_batch(train):
     model = small()
-    bad = GraphSet(
-        batch=train.batch.replace(cell=train.batch.cell.clone()), graph=train.graph, first_edge=train.first_edge
-    )
+    bad = GraphSet(batch=train.batch.replace(cell=train.batch.cell.clone()), rows=train.rows)
     bad.batch.cell[7] = math.nan
     with pytest.raises(DivergedError, match=r"epoch 1, batch [123] of 3 \(cell-.*lower the learning rate"):
         fit(model, train=bad, settings=quick(), rng=rng())

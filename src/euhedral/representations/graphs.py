@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from euhedral.core.batch import CrystalBatch
+from euhedral.errors import InvalidRequestError
 from euhedral.geometry.neighbours import Neighbours, nearest_neighbours, neighbours_within
 
 #: Angstrom; distances closer than this belong to one shell. Relaxed structures repeat their distances to about 1e-4.
@@ -30,6 +31,23 @@ class GraphSpec(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class ExtraKind:
+    """What an extra tensor of a graph is about, so that graphs that carry it can be joined and cut (`graph_rows`).
+
+    Rows of each axis stand in the order of the crystals.
+
+    Args:
+        of: what its rows are: "crystal", "atom", "edge", or rows of the graph's own, as "triplet".
+        to: what its whole numbers are positions of, -1 for none; empty when its values are no positions.
+        major: it holds truth values, and all rows where it is False, of whichever crystal, stand before the others.
+    """
+
+    of: str
+    to: str = ""
+    major: bool = False
+
+
 @dataclass(frozen=True, eq=False)
 class Graph:
     """Directed edges of a batch; edges of one target stand together.
@@ -38,13 +56,15 @@ class Graph:
         source: (E,) int64 the neighbour, whose message is sent.
         target: (E,) int64 the centre, which receives it.
         image: (E, 3) int64 cell translations of the neighbour, relative to the batch's `frac` as given.
-        extra: named edge or triplet tensors kept beside the topology.
+        extra: named crystal, atom, edge or triplet tensors kept beside the topology.
+        kinds: what each extra tensor is about.
     """
 
     source: Tensor
     target: Tensor
     image: Tensor
     extra: Mapping[str, Tensor] = field(default_factory=dict)
+    kinds: Mapping[str, ExtraKind] = field(default_factory=dict)
 
     def vectors(self, batch: CrystalBatch) -> Tensor:
         """(E, 3) Angstrom, from the centre to the neighbour; differentiable in `frac` and `cell`."""
@@ -58,14 +78,24 @@ class Graph:
         Args:
             batch: the crystals as they are now.
             cutoff: Angstrom.
+
+        Raises:
+            InvalidRequestError: an extra tensor points to edges, so that the graph must be built anew.
         """
+        pointing = [name for name in self.extra if name not in self.kinds or self.kinds[name].to == "edge"]
+        if pointing:
+            raise InvalidRequestError(
+                f"a graph whose extra tensors ({', '.join(pointing)}) point to edges cannot be trimmed; build it anew"
+            )
         with torch.no_grad():
             keep = self.vectors(batch).square().sum(1) <= cutoff * cutoff
-        return replace(self, source=self.source[keep], target=self.target[keep], image=self.image[keep])
+        kept = {name: tensor[keep] if self.kinds[name].of == "edge" else tensor for name, tensor in self.extra.items()}
+        return replace(self, source=self.source[keep], target=self.target[keep], image=self.image[keep], extra=kept)
 
     def to(self, device: torch.device | str) -> Graph:
         """Move to a device."""
-        return Graph(
+        return replace(
+            self,
             source=self.source.to(device),
             target=self.target.to(device),
             image=self.image.to(device),

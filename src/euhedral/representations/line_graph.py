@@ -6,15 +6,27 @@ them is a slice; the edges that form angles are those of each atom's list that a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from euhedral.core.batch import CrystalBatch
-from euhedral.representations.graphs import Graph, Radius
+from euhedral.representations.graphs import ExtraKind, Graph, Radius
 from euhedral.representations.line_graph_kernels import angles_at_centres, reverse_edges
+
+KINDS: Final = {
+    "bond": ExtraKind(of="edge", to="bond"),
+    "reverse": ExtraKind(of="edge", to="edge"),
+    "bond_edge": ExtraKind(of="bond", to="edge"),
+    "short_edge": ExtraKind(of="short", to="edge"),
+    "angle_first": ExtraKind(of="angle", to="short"),
+    "angle_second": ExtraKind(of="angle", to="short"),
+    "angle_swap": ExtraKind(of="angle", to="angle"),
+    "bond_long": ExtraKind(of="bond", major=True),
+}
 
 
 @dataclass(frozen=True)
@@ -29,6 +41,7 @@ class LineGraph:
     - "short_edge" (D,): the edges that form angles, those of one centre together.
     - "angle_first", "angle_second" (A,): positions in `short_edge`; every ordered pair at one centre, sorted.
     - "angle_swap" (A,): the angle with first and second exchanged.
+    - "bond_long" (U,): bool, not short.
 
     Args:
         cutoff: Angstrom; which atoms are neighbours.
@@ -50,14 +63,13 @@ class LineGraph:
             length.cpu().numpy() < self.bond_cutoff,
             int(batch.n_atoms.sum()),
         )
-        names = ("bond", "reverse", "bond_edge", "short_edge", "angle_first", "angle_second", "angle_swap")
-        tensors = {name: torch.from_numpy(array).to(batch.device) for name, array in zip(names, extra, strict=True)}
-        return Graph(source=graph.source, target=graph.target, image=graph.image, extra={**graph.extra, **tensors})
+        tensors = {name: torch.from_numpy(array).to(batch.device) for name, array in zip(KINDS, extra, strict=True)}
+        return replace(graph, extra=tensors, kinds=KINDS)
 
 
 def _bonds_and_angles(
     source: NDArray[np.int64], target: NDArray[np.int64], image: NDArray[np.int64], near: NDArray[np.bool_], n_atoms: int,
-) -> tuple[NDArray[np.int64], ...]:  # fmt: skip
+) -> tuple[NDArray, ...]:  # fmt: skip
     start = np.searchsorted(target, np.arange(n_atoms + 1))
     reverse = reverse_edges(source, target, image, start)
     near = near & near[reverse]  # rounding may put the two directions of one bond on both sides of the cutoff
@@ -69,4 +81,4 @@ def _bonds_and_angles(
     bond[reverse[bond_edge]] = np.arange(bond_edge.size)
     short_edge = edges[near]
     counts = np.bincount(target[short_edge], minlength=n_atoms)
-    return bond, reverse, bond_edge, short_edge, *angles_at_centres(counts)
+    return bond, reverse, bond_edge, short_edge, *angles_at_centres(counts), ~near[bond_edge]

@@ -15,12 +15,14 @@ import torch
 from numpy.typing import NDArray
 
 from euhedral.core.batch import CrystalBatch
-from euhedral.representations.graphs import Graph
+from euhedral.errors import InvalidRequestError
+from euhedral.representations.graphs import ExtraKind, Graph
 
 #: Names in `Graph.extra` of a quotient graph; the last one counts atoms, the others describe edges.
 DISTANCE: Final = "distance"
 MULTIPLICITY: Final = "multiplicity"
 ORBIT_SIZE: Final = "orbit_size"
+KINDS: Final = {DISTANCE: ExtraKind(of="edge"), MULTIPLICITY: ExtraKind(of="edge"), ORBIT_SIZE: ExtraKind(of="atom")}
 
 _ODD: Final = np.uint64(0x9E3779B97F4A7C15)
 
@@ -38,7 +40,14 @@ def quotient(batch: CrystalBatch, graph: Graph, *, tolerance: float = 1e-3) -> t
         "distance" (E,) in Angstrom, "multiplicity" (E,), how many neighbours of an atom the edge stands for, and
         "orbit_size" (N,), how many atoms the node stands for. Images are those of one edge among the merged ones, so that
         `Graph.vectors` is not meaningful: use "distance".
+
+    Raises:
+        InvalidRequestError: the graph has extra tensors, which may tell more apart than distances and elements do.
     """
+    if graph.extra:
+        raise InvalidRequestError(
+            f"a graph with extra tensors ({', '.join(graph.extra)}) cannot be merged; keep it whole"
+        )
     with torch.no_grad():
         distance = graph.vectors(batch).norm(dim=1)
     source, target = graph.source.cpu().numpy(), graph.target.cpu().numpy()
@@ -63,6 +72,7 @@ def quotient(batch: CrystalBatch, graph: Graph, *, tolerance: float = 1e-3) -> t
         n_atoms=torch.as_tensor(np.bincount(crystal[first], minlength=len(batch)), device=device),
         targets={name: value for name, value in batch.targets.items() if value.shape[0] == len(batch)},
         ids=batch.ids,
+        inputs={name: value for name, value in batch.inputs.items() if value.shape[0] == len(batch)},
     )
     image = graph.image[torch.as_tensor(np.flatnonzero(kept)[edge], device=device)]
     extra = {
@@ -75,6 +85,7 @@ def quotient(batch: CrystalBatch, graph: Graph, *, tolerance: float = 1e-3) -> t
         target=torch.as_tensor(merged[0], device=device),
         image=image,
         extra=extra,
+        kinds=KINDS,
     )
 
 
