@@ -172,3 +172,53 @@ def test_weights_of_something_else_are_refused(predictor, tmp_path):
 def test_a_target_without_labels_is_refused_before_training(work):
     with pytest.raises(InvalidRequestError, match=r"training set has a label 'hardness'"):
         train_ensemble(recipe(targets=("hardness",)), train=cells(8, 0), validation=cells(8, 1), work=work)
+
+
+def labelled_cells(n: int, seed: int) -> list[Crystal]:
+    """Cells with a class and a spectrum that follow from their size."""
+    made = []
+    for crystal in cells(n, seed):
+        side = float(crystal.lengths[0])
+        props = {"large": float(side > 5.0), "spectrum": np.array([side - 4.0, 0.0, 8.0 - side])}
+        made.append(crystal.replace(props=props))
+    return made
+
+
+@pytest.fixture(scope="module")
+def of_kinds(tmp_path_factory):
+    targets = (
+        {"kind": "category", "name": "large", "classes": ["small", "large"]},
+        {"kind": "spectrum", "name": "spectrum", "size": 3},
+    )
+    work = tmp_path_factory.mktemp("kinds")
+    return train_ensemble(
+        recipe(targets=targets), train=labelled_cells(96, 0), validation=labelled_cells(96, 1), work=work
+    )
+
+
+def test_a_class_is_predicted_with_probabilities_and_a_set_that_holds_the_truth(of_kinds):
+    crystals = labelled_cells(200, 3)
+    answer = of_kinds.predict(crystals, coverage=0.9)["large"]
+    truth = np.array([int(c.props["large"]) for c in crystals])
+    assert answer.classes == ("small", "large")
+    assert answer.value.sum(1) == pytest.approx(np.ones(200), abs=1e-5)
+    assert (answer.value.argmax(1) == truth).mean() > 0.85
+    assert answer.plausible[np.arange(200), truth].mean() > 0.8
+    assert answer.plausible.any(1).all()
+
+
+def test_a_spectrum_is_predicted_with_an_interval_for_each_point(of_kinds):
+    crystals = labelled_cells(200, 3)
+    answer = of_kinds.predict(crystals, coverage=0.9)["spectrum"]
+    report = judge(of_kinds, crystals)
+    assert answer.value.shape == answer.lower.shape == (200, 3)
+    assert report["spectrum"]["mae"] < 0.4
+    assert report["spectrum"]["interval_coverage"] == pytest.approx(0.9, abs=0.08)
+    assert report["large"]["mae"] < 0.15
+
+
+def test_kinds_survive_saving(of_kinds, tmp_path):
+    loaded = Predictor.load(of_kinds.save(tmp_path / "kinds"))
+    crystals = labelled_cells(6, 4)
+    for name in of_kinds.targets:
+        assert np.array_equal(loaded.predict(crystals)[name].value, of_kinds.predict(crystals)[name].value)

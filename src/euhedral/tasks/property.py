@@ -23,6 +23,9 @@ class PropertyModel(Protocol):
     graph: GraphSpec
     #: names of what it predicts
     targets: tuple[str, ...]
+    # A model may also have `kinds`, {target: tasks.targets.Target}, where targets are no plain numbers, `inputs`, names of
+    # conditions that it is given in `CrystalBatch.inputs`, and `merges_equal`, whether it honours the numbers of equal atoms
+    # and edges (`representations.quotient`).
     #: whether a doubled cell has the same value or twice the value
     scale: Literal["intensive", "extensive"]
 
@@ -33,15 +36,17 @@ class PropertyModel(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """Predicted values of one property for B crystals.
+    """Predicted values of one property for B crystals, or for the N atoms of B crystals.
 
     Args:
         target: the property's name.
-        value: (B,) in the property's unit.
-        lower: (B,) lower end of the interval.
-        upper: (B,) upper end of the interval.
+        value: (B, ...) in the property's unit; of a class the probability of each.
+        lower: (B, ...) lower end of the interval; of an array the interval of each component.
+        upper: (B, ...) upper end of the interval.
         coverage: the share of truths that such intervals hold, as calibrated on data not trained on.
         novelty: (B,) distance to the training data, in units of the calibration set's 95th percentile.
+        classes: their names, where the property is a class.
+        plausible: (B, C) the classes that may be the true one: a set that holds it as often as `coverage` says.
     """
 
     target: str
@@ -50,6 +55,8 @@ class Prediction:
     upper: NDArray[np.float64]
     coverage: float
     novelty: NDArray[np.float64]
+    classes: tuple[str, ...] = ()
+    plausible: NDArray[np.bool_] | None = None
 
     @property
     def unlike_training(self) -> NDArray[np.bool_]:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from euhedral.core.batch import CrystalBatch
 from euhedral.errors import InvalidRequestError
 from euhedral.representations.graphs import Graph, GraphSpec
+from euhedral.tasks.targets import kinds_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,8 +24,8 @@ class Opinion:
     """What the members of an ensemble say of B crystals.
 
     Args:
-        mean: {target: (B,)} in the target's unit.
-        spread: {target: (B,)} standard deviation over the members, in the target's unit.
+        mean: {target: (B, ...) or (N, ...)} in the target's unit; of a class the logarithm of the mean probability.
+        spread: the same; standard deviation over the members.
     """
 
     mean: Mapping[str, Tensor]
@@ -53,9 +54,12 @@ class Ensemble(nn.Module):
         self.targets: tuple[str, ...] = tuple(members[0].targets)  # type: ignore[arg-type]
         self.graph: GraphSpec = members[0].graph  # type: ignore[assignment]
         self.scale: Literal["intensive", "extensive"] = members[0].scale  # type: ignore[assignment]
+        self.kinds = kinds_of(members[0])
+        self.inputs: tuple[str, ...] = tuple(getattr(members[0], "inputs", ()))
+        self.merges_equal = bool(getattr(members[0], "merges_equal", False))
 
     def forward(self, batch: CrystalBatch, graph: Graph) -> dict[str, Tensor]:
-        """Predict the members' mean, {target: (B,)}."""
+        """Predict what the members say together."""
         return dict(self.opinion(batch, graph).mean)
 
     def opinion(self, batch: CrystalBatch, graph: Graph) -> Opinion:
@@ -64,6 +68,6 @@ class Ensemble(nn.Module):
         mean, spread = {}, {}
         for name in self.targets:
             stacked = torch.stack([value[name] for value in values])
-            mean[name] = stacked.mean(0).clamp(*self.bounds.get(name, (-math.inf, math.inf)))
+            mean[name] = self.kinds[name].combined(stacked).clamp(*self.bounds.get(name, (-math.inf, math.inf)))
             spread[name] = stacked.std(0, correction=1) if len(values) > 1 else torch.zeros_like(stacked[0])
         return Opinion(mean=mean, spread=spread)

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from euhedral.core.crystal import Crystal
@@ -17,6 +18,7 @@ from euhedral.core.failure import Failure
 from euhedral.errors import FileFormatError, InvalidRequestError, MissingDataError, unknown_name
 from euhedral.models.registry import ROWS, row
 from euhedral.tasks.property import Prediction
+from euhedral.tasks.targets import Category
 from euhedral.tasks.weights import Weights, load_weights, save_weights
 from euhedral.training.conformal import Conformal
 from euhedral.training.ensemble import Ensemble
@@ -30,8 +32,8 @@ class Answer:
     """What an ensemble says of B crystals, before calibration.
 
     Args:
-        mean: {target: (B,)} in the target's unit.
-        spread: {target: (B,)} standard deviation over the members.
+        mean: {target: (B, ...) or (N, ...)} in the target's unit.
+        spread: the same; standard deviation over the members.
         features: (B, F) what novelty is looked for in (`training.fingerprint`).
     """
 
@@ -103,22 +105,34 @@ class Predictor:
         refused = [failure for failure in self.refusals(crystals) if failure is not None]
         if refused:
             raise InvalidRequestError(str(refused[0]))
-        data = GraphSet.from_crystals(crystals, spec=self.ensemble.graph, merge_equal=True)
+        data = GraphSet.from_crystals(
+            crystals, spec=self.ensemble.graph, inputs=self.ensemble.inputs, merge_equal=self.ensemble.merges_equal
+        )
         answer = ask(self.ensemble, data, batch_size=batch_size)
         numbers = torch.as_tensor(np.concatenate([crystal.numbers for crystal in crystals]))
         owner = torch.repeat_interleave(torch.tensor([len(crystal) for crystal in crystals]))
         novelty = self.novelty.of(answer.features, numbers=numbers, crystal_idx=owner).double().numpy()
-        predictions = {}
-        for name in self.targets:
-            value = answer.mean[name].double().numpy()
-            spread = answer.spread[name].double().numpy()
-            half = self.conformal[name].half_width(spread, coverage=coverage)
-            low, high = self.ensemble.bounds.get(name, (-np.inf, np.inf))
-            predictions[name] = Prediction(
-                target=name, value=value, lower=np.maximum(value - half, low), upper=np.minimum(value + half, high),
-                coverage=coverage, novelty=novelty,
+        return {
+            name: self._prediction(name, answer=answer, coverage=coverage, novelty=novelty) for name in self.targets
+        }
+
+    def _prediction(self, name: str, *, answer: Answer, coverage: float, novelty: NDArray) -> Prediction:
+        value = answer.mean[name].double().numpy()
+        kind = self.ensemble.kinds[name]
+        if isinstance(kind, Category):
+            chance = np.exp(value)
+            likely = 1.0 - chance <= self.conformal[name].half_width(np.zeros_like(chance), coverage=coverage)
+            likely[np.arange(len(chance)), chance.argmax(1)] = True  # an empty set helps nobody
+            return Prediction(
+                target=name, value=chance, lower=chance, upper=chance, coverage=coverage, novelty=novelty,
+                classes=kind.classes, plausible=likely,
             )  # fmt: skip
-        return predictions
+        half = self.conformal[name].half_width(answer.spread[name].double().numpy(), coverage=coverage)
+        low, high = self.ensemble.bounds.get(name, (-np.inf, np.inf))
+        return Prediction(
+            target=name, value=value, lower=np.maximum(value - half, low), upper=np.minimum(value + half, high),
+            coverage=coverage, novelty=novelty,
+        )  # fmt: skip
 
     def refusals(self, crystals: Sequence[Crystal]) -> list[Failure | None]:
         """For each crystal, why it cannot be predicted, or None when it can."""

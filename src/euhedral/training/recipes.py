@@ -6,17 +6,22 @@ import logging
 import math
 import platform
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from euhedral.core.batch import CrystalBatch
 from euhedral.core.crystal import Crystal
 from euhedral.errors import InvalidRequestError
 from euhedral.models.registry import row
+from euhedral.tasks.property import Prediction
+from euhedral.tasks.targets import KINDS, Category, TargetLike, plain, read_targets
 from euhedral.training.conformal import Conformal, coverage_of
 from euhedral.training.ensemble import Ensemble
 from euhedral.training.fingerprint import fingerprint
@@ -38,18 +43,17 @@ class EnsembleRecipe:
 
     Args:
         system: the registry's name of the networks.
-        targets: names of `props`; one network predicts all of them.
+        targets: what is learnt; one network predicts all of them.
         config: further constructor arguments.
         members: how many networks.
         seed: member k is started and trained from seed + k.
         settings: how to train each.
         compiled: let torch compile the convolutions for training; pays for itself in some ten epochs of MP-20 and needs a C++
             compiler. Results differ in the last digits.
-        merge_equal: train on one of all equal atoms and edges, with their number; only for systems that honour these.
     """
 
     system: str = "cgcnn"
-    targets: tuple[str, ...] = ("formation_energy_per_atom", "band_gap")
+    targets: tuple[TargetLike, ...] = ("formation_energy_per_atom", "band_gap")
     config: Mapping[str, Any] = field(default_factory=dict)
     members: int = 4
     seed: int = 0
@@ -57,7 +61,6 @@ class EnsembleRecipe:
         default_factory=lambda: TrainingSettings(epochs=36, optimizer=AdamW(learning_rate=8e-3), validate_every=6)
     )
     compiled: bool = False
-    merge_equal: bool = True
 
 
 def train_ensemble(
@@ -82,17 +85,21 @@ def train_ensemble(
         RunFolderError: the folder cannot be written or holds another run.
     """
     system = row(recipe.system).load()
-    config = {"targets": list(recipe.targets), **recipe.config}
-    _check_labels(train, recipe.targets, what="training")
-    _check_labels(validation, recipe.targets, what="validation")
+    targets = read_targets(recipe.targets, kinds=tuple(KINDS.values()), per_atom=True)
+    config = {"targets": [plain(target) for target in targets.values()], **recipe.config}
+    for crystals, what in ((train, "training"), (validation, "validation")):
+        _check_labels(crystals, targets, what=what)
     members: list[nn.Module] = []
-    spec = system(**config).graph
+    pattern = system(**config)
     began = time.perf_counter()
-    labelled = [crystal for crystal in train if any(math.isfinite(_label(crystal, name)) for name in recipe.targets)]
+    labelled = [crystal for crystal in train if any(_has_label(crystal, name) for name in targets)]
     sets = [
-        GraphSet.from_crystals(crystals, spec=spec, targets=recipe.targets, merge_equal=recipe.merge_equal).to(device)
+        GraphSet.from_crystals(
+            crystals, spec=pattern.graph, targets=tuple(targets), inputs=getattr(pattern, "inputs", ()),
+            merge_equal=getattr(pattern, "merges_equal", False),
+        ).to(device)
         for crystals in (labelled, validation)
-    ]
+    ]  # fmt: skip
     _LOG.info("graphs of %d crystals in %.1f s", len(labelled) + len(validation), time.perf_counter() - began)
     seconds = 0.0
     for index in range(recipe.members):
@@ -100,7 +107,7 @@ def train_ensemble(
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed + index)
             member, trained = (cast("nn.Module", system(**config)).to(device) for _ in range(2))
-        if recipe.compiled:
+        if recipe.compiled and hasattr(member, "convolutions"):
             for layer in member.get_submodule("convolutions").children():
                 layer.compile(dynamic=True)
         checkpoint = Path(work) / f"{recipe.system}-member-{index}.safetensors"
@@ -116,7 +123,7 @@ def train_ensemble(
         "validation_crystals": len(validation), "training_seconds": round(seconds), "threads": torch.get_num_threads(),
         "machine": f"{platform.machine()}, torch {torch.__version__.split('+')[0]}, {sets[0].batch.device.type}",
     }  # fmt: skip
-    ensemble = Ensemble(members, bounds={name: BOUNDS[name] for name in recipe.targets if name in BOUNDS})
+    ensemble = Ensemble(members, bounds={name: BOUNDS[name] for name in targets if name in BOUNDS})
     conformal, novelty = calibrate(
         ensemble, train=sets[0], validation=sets[1], rng=torch.Generator().manual_seed(recipe.seed)
     )
@@ -140,14 +147,25 @@ def calibrate(
     """
     answer = ask(ensemble, validation)
     conformal = {}
-    for name in ensemble.targets:
+    for name, kind in ensemble.kinds.items():
+        truth = validation.batch.targets[name].cpu().double()
+        if isinstance(kind, Category):
+            conformal[name] = _of_classes(answer.mean[name].double().exp(), truth)
+            continue
         conformal[name] = Conformal.narrowest(
-            predicted=answer.mean[name].double().numpy(), spread=answer.spread[name].double().numpy(),
-            truth=validation.batch.targets[name].cpu().double().numpy(),
+            predicted=answer.mean[name].double().numpy(), spread=answer.spread[name].double().numpy(), truth=truth.numpy(),
             bounds=ensemble.bounds.get(name, (-math.inf, math.inf)),
         )  # fmt: skip
     novelty = Novelty.fit(_fingerprints(train), validation=answer.features, elements=train.batch.numbers, rng=rng)
     return conformal, novelty
+
+
+def _of_classes(chance: Tensor, truth: Tensor) -> Conformal:
+    """Score the true class by what its probability lacks to one (Sadinle et al. 2019, arXiv:1609.00451)."""
+    known = ~torch.isnan(truth)
+    own = chance[known].gather(1, truth[known].long()[:, None])[:, 0].numpy()
+    ones = own * 0.0 + 1.0
+    return Conformal.calibrate(predicted=own, spread=ones * 0.0, truth=ones, floor=1.0)
 
 
 def _fingerprints(data: GraphSet) -> Tensor:
@@ -156,7 +174,10 @@ def _fingerprints(data: GraphSet) -> Tensor:
 
 
 def judge(predictor: Predictor, crystals: Sequence[Crystal], *, coverage: float = 0.9) -> dict[str, dict[str, float]]:
-    """Compare predictions with labels: {target: mean and median absolute error, root mean square, coverage, width, share novel}.
+    """Compare predictions with labels: {target: mean and median error, root mean square, coverage, width, share novel}.
+
+    An error is counted as the target's kind counts it: that of a class is 1 where the likeliest is wrong, that of a spectrum
+    the mean over its grid, that of a tensor a Frobenius norm. Coverage is that of single components.
 
     Args:
         predictor: what to judge.
@@ -165,29 +186,45 @@ def judge(predictor: Predictor, crystals: Sequence[Crystal], *, coverage: float 
     """
     predictions = predictor.predict(crystals, coverage=coverage)
     report = {}
+    labels = CrystalBatch.from_crystals(crystals, dtype=torch.float64, targets=tuple(predictions)).targets
     for name, prediction in predictions.items():
-        truth = torch.tensor([_label(crystal, name) for crystal in crystals], dtype=torch.float64)
-        error: Tensor = (torch.from_numpy(prediction.value) - truth).abs()
+        truth = labels[name]
+        error = predictor.ensemble.kinds[name].error(torch.from_numpy(prediction.value), truth)
         report[name] = {
-            "crystals": int((~torch.isnan(truth)).sum()),
+            "crystals": int((~torch.isnan(error)).sum()),
             "mae": float(error.nanmean()),
             "median_absolute_error": float(error.nanmedian()),
             "rmse": float(error.square().nanmean().sqrt()),
             "interval_goal": coverage,
-            "interval_coverage": coverage_of(truth=truth.numpy(), lower=prediction.lower, upper=prediction.upper),
-            "interval_mean_width": float((prediction.upper - prediction.lower).mean()),
+            "interval_coverage": _coverage(prediction, truth.numpy()),
+            "interval_mean_width": _width(prediction),
             "share_unlike_training": float(prediction.unlike_training.mean()),
         }
     return report
 
 
-def _label(crystal: Crystal, name: str) -> float:
-    return float(crystal.props.get(name, math.nan))
+def _coverage(prediction: Prediction, truth: NDArray[np.float64]) -> float:
+    if prediction.plausible is None:
+        return coverage_of(truth=truth, lower=prediction.lower, upper=prediction.upper)
+    known = ~np.isnan(truth)
+    return float(prediction.plausible[known, truth[known].astype(int)].mean())
 
 
-def _check_labels(crystals: Sequence[Crystal], targets: Sequence[str], *, what: str) -> None:
+def _width(prediction: Prediction) -> float:
+    """Mean width of the intervals; of classes the mean number of plausible ones."""
+    if prediction.plausible is not None:
+        return float(prediction.plausible.sum(1).mean())
+    return float((prediction.upper - prediction.lower).mean())
+
+
+def _has_label(crystal: Crystal, name: str) -> bool:
+    value = crystal.props.get(name, crystal.site.get(name))
+    return value is not None and bool(np.isfinite(np.asarray(value, dtype=float)).any())
+
+
+def _check_labels(crystals: Sequence[Crystal], targets: Iterable[str], *, what: str) -> None:
     for name in targets:
-        if not any(math.isfinite(_label(crystal, name)) for crystal in crystals):
+        if not any(_has_label(crystal, name) for crystal in crystals):
             raise InvalidRequestError(
                 f"no crystal of the {what} set has a label {name!r}; choose another target or set"
             )

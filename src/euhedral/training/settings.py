@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Final, Protocol
 
 import torch
 from torch import Tensor, nn
+
+from euhedral.errors import InvalidRequestError, unknown_name
 
 
 class Loss(Protocol):
@@ -105,6 +107,41 @@ class Steps:
         return 0.1 ** sum(progress >= milestone for milestone in self.milestones)
 
 
+@dataclass(frozen=True)
+class Exponential:
+    """A fall by a constant factor.
+
+    Args:
+        end: factor at the end of the run.
+    """
+
+    end: float = 0.01
+
+    def __call__(self, progress: float) -> float:
+        """Map progress in [0, 1] to a factor."""
+        return self.end**progress
+
+
+@dataclass(frozen=True)
+class Cosine:
+    """A cosine fall (Loshchilov and Hutter 2017, arXiv:1608.03983), with a linear rise before it if asked for.
+
+    Args:
+        warmup: share of the run in which it rises.
+        floor: factor at the end.
+    """
+
+    warmup: float = 0.0
+    floor: float = 0.0
+
+    def __call__(self, progress: float) -> float:
+        """Map progress in [0, 1] to a factor."""
+        if progress < self.warmup:
+            return progress / self.warmup
+        fall = (progress - self.warmup) / (1.0 - self.warmup)
+        return self.floor + (1.0 - self.floor) * 0.5 * (1.0 + math.cos(math.pi * fall))
+
+
 class OptimizerChoice(Protocol):
     """Makes an optimizer."""
 
@@ -130,6 +167,23 @@ class AdamW:
     def make(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         """Build it for these parameters."""
         return torch.optim.AdamW(parameters, lr=self.learning_rate, weight_decay=self.weight_decay)
+
+
+@dataclass(frozen=True)
+class Adam:
+    """Adam (Kingma and Ba 2015, arXiv:1412.6980).
+
+    Args:
+        learning_rate: at the schedule's factor 1.
+        weight_decay: L2 penalty.
+    """
+
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.0
+
+    def make(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        """Build it for these parameters."""
+        return torch.optim.Adam(parameters, lr=self.learning_rate, weight_decay=self.weight_decay)
 
 
 @dataclass(frozen=True)
@@ -177,3 +231,44 @@ class TrainingSettings:
     patience: int | None = None
     clip: float | None = 10.0
     validate_every: int = 1
+
+
+_OPTIMIZERS: Final[Mapping[str, type]] = {"adamw": AdamW, "adam": Adam, "sgd": StochasticGradient}
+_SCHEDULES: Final[Mapping[str, type]] = {
+    "constant": Constant, "one_cycle": OneCycle, "steps": Steps, "exponential": Exponential, "cosine": Cosine,
+}  # fmt: skip
+_LOSSES: Final[Mapping[str, type]] = {"absolute": AbsoluteLoss, "squared": SquaredLoss, "huber": HuberLoss}
+
+
+def settings_of(table: Mapping[str, Any], *, whose: str) -> TrainingSettings:
+    """Read settings from a plain table, as a registry's row or a file holds them.
+
+    Args:
+        table: fields of `TrainingSettings`; optimizer, schedule and loss are a name, or a table with "name" and that one's
+            arguments.
+        whose: for errors.
+
+    Raises:
+        UnknownNameError: no field, optimizer, schedule or loss has this name.
+        InvalidRequestError: one of them does not take such an argument.
+    """
+    kinds = {"optimizer": _OPTIMIZERS, "schedule": _SCHEDULES, "loss": _LOSSES}
+    known = TrainingSettings.__dataclass_fields__
+    changes: dict[str, Any] = {}
+    for field_name, value in table.items():
+        if field_name not in known:
+            raise unknown_name(f"setting of {whose}", field_name, known, where="training.settings")
+        changes[field_name] = _made(value, kinds[field_name], whose=whose) if field_name in kinds else value
+    return TrainingSettings(**changes)
+
+
+def _made(value: str | Mapping[str, Any], kinds: Mapping[str, type], *, whose: str) -> Any:
+    arguments = {"name": value} if isinstance(value, str) else dict(value)
+    name = str(arguments.pop("name", ""))
+    if name not in kinds:
+        raise unknown_name(f"choice of {whose}", name, kinds, where="training.settings")
+    arguments = {key: tuple(item) if isinstance(item, list) else item for key, item in arguments.items()}
+    try:
+        return kinds[name](**arguments)
+    except TypeError as error:
+        raise InvalidRequestError(f"{whose}, {name}: {error}") from error

@@ -72,6 +72,8 @@ class CGCNN(nn.Module):
     """
 
     scale: Literal["intensive", "extensive"] = "intensive"
+    #: equal atoms and edges may be given once, with their number
+    merges_equal = True
     elements: Tensor
 
     def __init__(
