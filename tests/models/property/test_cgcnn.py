@@ -11,7 +11,8 @@ from euhedral.core.batch import CrystalBatch
 from euhedral.core.crystal import Crystal
 from euhedral.core.elements import SYMBOLS
 from euhedral.errors import InvalidRequestError
-from euhedral.models.property.cgcnn import CGCNN, CountedBatchNorm, element_table
+from euhedral.models.property.cgcnn import CGCNN, CountedBatchNorm
+from euhedral.nn.element_properties import element_properties
 from euhedral.representations.graphs import Graph
 from euhedral.representations.quotient import quotient
 
@@ -115,7 +116,7 @@ def test_published_hyperparameters_are_the_defaults():
 
 
 def test_elements_are_described_by_binary_properties_that_tell_all_but_six_groups_apart():
-    table = element_table()[1:]
+    table = element_properties()[1:]
     assert table.shape == (100, 92)
     assert set(table.unique().tolist()) == {0.0, 1.0}
     rows: dict[bytes, list[str]] = {}

@@ -31,12 +31,10 @@ Departures:
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from itertools import pairwise
-from typing import Final, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -45,13 +43,12 @@ from torch import Tensor, nn
 from euhedral.core.batch import CrystalBatch
 from euhedral.core.elements import SYMBOLS
 from euhedral.errors import InvalidRequestError
+from euhedral.nn.element_properties import element_properties
 from euhedral.nn.gaussian import GaussianBasis
 from euhedral.nn.scaling import TargetScaling
 from euhedral.representations.graphs import Graph, GraphSpec, Nearest, StrictNearest
 from euhedral.representations.quotient import DISTANCE, MULTIPLICITY, ORBIT_SIZE
 from euhedral.tasks.targets import TargetLike, read_targets, split_outputs
-
-_TABLE: Final = "cgcnn_elements.json"
 
 
 class CGCNN(nn.Module):
@@ -89,7 +86,7 @@ class CGCNN(nn.Module):
         self.graph: GraphSpec = (
             StrictNearest(k=neighbours, cutoff=cutoff) if strict else ShellsWithin(k=neighbours, cutoff=cutoff)
         )
-        table = element_table()
+        table = element_properties()
         self.register_buffer("elements", table, persistent=False)
         self.embedding = nn.Linear(table.shape[1], atom_width)
         self.basis = GaussianBasis(start=0.0, stop=cutoff, step=step)
@@ -227,15 +224,6 @@ class ShellsWithin:
     def build(self, batch: CrystalBatch) -> Graph:
         """Find the edges of a batch, nearest first."""
         return Nearest(k=self.k).build(batch).within(batch, cutoff=self.cutoff)
-
-
-def element_table() -> Tensor:
-    """(101, 92) binary properties of the elements by atomic number, published with the paper's code; row 0 is empty."""
-    columns = json.loads((files("euhedral.models.property") / _TABLE).read_text(encoding="utf-8"))["ones"]
-    table = torch.zeros(len(columns) + 1, 92)
-    for number, ones in enumerate(columns, start=1):
-        table[number, ones] = 1.0
-    return table
 
 
 def _mean(values: Tensor, batch: CrystalBatch, graph: Graph) -> Tensor:
