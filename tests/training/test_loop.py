@@ -258,3 +258,39 @@ def test_schedules_rise_and_fall():
     assert cycle(1.0) == pytest.approx(0.01)
     steps = Steps((0.5, 0.8))
     assert [steps(p) for p in (0.4, 0.5, 0.9)] == pytest.approx([1.0, 0.1, 0.01])
+
+
+def test_a_run_of_so_many_steps_ends_amid_an_epoch_with_the_schedule_at_its_end(train):
+    seen = []
+
+    class Noted(Constant):
+        def __call__(self, progress: float) -> float:
+            seen.append(progress)
+            return 1.0
+
+    done = fit(small(), train=train, settings=quick(steps=4, schedule=Noted()), rng=rng())
+    assert seen == [0.25, 0.5, 0.75, 1.0]
+    assert len(done.history) == 2  # three batches an epoch
+
+
+def test_a_network_that_cannot_change_is_not_trained(train):
+    model = small().requires_grad_(requires_grad=False)
+    with pytest.raises(InvalidRequestError, match="no parameter that training may change"):
+        fit(model, train=train, settings=quick(), rng=rng())
+
+
+def test_an_objective_of_its_own_needs_no_labels(train, validation):
+    class Autoencoder(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.value = nn.Parameter(torch.tensor(0.0))
+
+        def loss(self, batch):
+            return (batch.volume.log().mean() - self.value).square()
+
+    model = Autoencoder()
+    done = fit(
+        model, train=train, validation=validation, settings=quick(epochs=80), rng=rng(),
+        objective=lambda model, batch, graph: model.loss(batch),
+    )  # fmt: skip
+    assert done.history[-1].validation["objective"] < 0.5 < done.history[0].validation["objective"]

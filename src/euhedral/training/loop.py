@@ -123,7 +123,8 @@ def fit(
     history = [Epoch(**record) for record in progress.history]  # type: ignore[arg-type]
     best = progress.best
 
-    while len(history) < settings.epochs and not _should_stop(history, patience=settings.patience):
+    epochs = settings.length(len(train))[1]
+    while len(history) < epochs and not _should_stop(history, patience=settings.patience):
         began = time.perf_counter()
         loss = _epoch(
             module,
@@ -135,13 +136,13 @@ def fit(
             objective=make_small,
         )
         number = len(history) + 1
-        due = validation is not None and (number % settings.validate_every == 0 or number == settings.epochs)
+        due = validation is not None and (number % settings.validate_every == 0 or number == epochs)
         errors = _looked_at(model, validation, objective=objective, settings=settings) if due and validation else {}
         rate = float(optimizer.param_groups[0]["lr"])
         history.append(Epoch(number, loss, errors, rate, time.perf_counter() - began))
         if settings.patience is not None and errors and _best_epoch(history) == number:
             best = (number, {name: value.detach().clone() for name, value in module.state_dict().items()})
-        if path is not None and (len(history) % checkpoint_every == 0 or len(history) == settings.epochs):
+        if path is not None and (len(history) % checkpoint_every == 0 or len(history) == epochs):
             progress = Progress(run=run, history=tuple(asdict(record) for record in history), best=best)
             save_checkpoint(path, model=module, optimizer=optimizer, rng=rng, progress=progress)
         _LOG.info("epoch %d: loss %.4f, validation %s", len(history), loss, errors)
@@ -241,11 +242,15 @@ def _epoch(
     seed = int(torch.randint(2**62, (), generator=rng))
     shuffled = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed)).to(device)
     n_batches = math.ceil(len(train) / settings.batch_size)
-    total = torch.zeros((), device=device)
+    steps = settings.length(len(train))[0]
+    total, done = torch.zeros((), device=device), 0
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         for index, (batch, graph) in enumerate(train.batches(shuffled, size=settings.batch_size)):
-            factor = settings.schedule((epoch + (index + 1) / n_batches) / settings.epochs)
+            step = epoch * n_batches + index + 1
+            if step > steps:
+                break
+            factor = settings.schedule(step / steps)
             for group in optimizer.param_groups:
                 group["lr"] = settings.optimizer.learning_rate * factor
             optimizer.zero_grad(set_to_none=True)
@@ -260,7 +265,8 @@ def _epoch(
                 nn.utils.clip_grad_norm_(module.parameters(), settings.clip)
             optimizer.step()
             total += loss.detach()
-    return total.item() / n_batches
+            done += 1
+    return total.item() / done
 
 
 def _best_epoch(history: Sequence[Epoch]) -> int:

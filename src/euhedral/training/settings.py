@@ -221,6 +221,7 @@ class TrainingSettings:
             weights instead of the best.
         clip: largest norm of the gradient; None for no limit.
         validate_every: epochs between two looks at the validation set; the last epoch is always followed by one.
+        steps: where given, the run ends after so many batches, perhaps amid an epoch, and `epochs` is not looked at.
     """
 
     epochs: int = 100
@@ -231,6 +232,13 @@ class TrainingSettings:
     patience: int | None = None
     clip: float | None = 10.0
     validate_every: int = 1
+    steps: int | None = None
+
+    def length(self, n_crystals: int) -> tuple[int, int]:
+        """Batches and (begun) epochs of a whole run on so many crystals."""
+        n_batches = math.ceil(n_crystals / self.batch_size)
+        steps = self.epochs * n_batches if self.steps is None else self.steps
+        return steps, math.ceil(steps / n_batches)
 
 
 _OPTIMIZERS: Final[Mapping[str, type]] = {"adamw": AdamW, "adam": Adam, "sgd": StochasticGradient}
