@@ -39,7 +39,7 @@ def main() -> None:
     sample = phases.select(rows)
     crystals = list(sample)
     columns = [
-        *described_targets(sample.targets),
+        *described_targets(sample.targets, crystals=crystals),
         Column(name="space_group", kind="int", method=phases.described["space_group"].method),
         Column(name="split", kind="text", note="the part of MP-20's official split"),
     ]

@@ -8,9 +8,14 @@ A file has these columns, in row groups of a few thousand crystals:
                list<int32>                       the same times 10^decimals, when they came from text with few decimals
     cell       fixed_size_list<double>[9]        the rows a, b, c, Angstrom, or
                fixed_size_list<double>[6]        a, b, c (Angstrom), alpha, beta, gamma (degrees): a along x, b in xy
-    others     double, integer or string         null where not known; the field's metadata holds unit, method and note
+    others     double, integer or string         null where not known; the field's metadata holds unit, method and note, or
+               fixed_size_list<double>           an array of each crystal: a spectrum, a tensor; in C order, or
+               list<double>                      an array of each atom, those of one crystal in one row; the metadata holds
+                                                 also kind, shape, and axis (what the last dimension runs along) or frame
+                                                 (the axes that a tensor's components refer to)
 
-The schema metadata holds the format's version, the decimals and the card. Readers need nothing but Parquet.
+The schema metadata holds the format's version, the decimals and the card. Readers need nothing but Parquet. Files without
+arrays have version 1.
 """
 
 from __future__ import annotations
@@ -27,47 +32,19 @@ from numpy.typing import NDArray
 
 from euhedral.core.crystal import Crystal, cell_from_parameters
 from euhedral.data.card import DatasetCard
-from euhedral.data.quantities import quantity
+from euhedral.data.column import Column, column_of
 from euhedral.errors import FileFormatError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-FORMAT: Final = 1
+__all__ = ["FORMATS", "STRUCTURE", "Block", "Column", "Columns"]
+
+#: Versions of the format: without and with arrays.
+FORMATS: Final = (1, 2)
 STRUCTURE: Final = ("id", "numbers", "frac", "cell")
 # decoded row groups that random access keeps; MP-20 is 20 MB
 _KEPT_BYTES: Final = 512_000_000
-#: Arrow's name for each kind of column.
-KINDS: Final = {"float": "double", "int": "int64", "text": "string"}
-
-
-@dataclass(frozen=True)
-class Column:
-    """A value of each crystal beside its structure.
-
-    Args:
-        name: as in `Crystal.props`.
-        kind: "float" (a target, NaN where not known), "int" or "text".
-        unit: of a target; empty for what has none.
-        method: how the values were obtained.
-        note: what to know before comparing them.
-    """
-
-    name: str
-    kind: str = "float"
-    unit: str = ""
-    method: str = ""
-    note: str = ""
-
-    @classmethod
-    def target(cls, name: str) -> Column:
-        """Describe a target by what `data.quantities` knows of it.
-
-        Raises:
-            UnknownNameError: no quantity has this name.
-        """
-        known = quantity(name)
-        return cls(name=name, unit=known.unit, method=known.method, note=known.note)
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +57,8 @@ class Block:
         offsets: (n + 1,) first atom of each crystal.
         frac: (N, 3).
         numbers: (N,).
-        values: the other columns, (n,) each.
+        values: the other columns of the crystals, (n, ...) each.
+        site: the columns of the atoms, (N, ...) each.
     """
 
     ids: list[str]
@@ -89,6 +67,7 @@ class Block:
     frac: NDArray[np.float64]
     numbers: NDArray[np.int64]
     values: Mapping[str, NDArray]
+    site: Mapping[str, NDArray]
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -96,7 +75,7 @@ class Block:
     @property
     def nbytes(self) -> int:
         """Bytes that the block holds, roughly."""
-        arrays = [self.cells, self.offsets, self.frac, self.numbers, *self.values.values()]
+        arrays = [self.cells, self.offsets, self.frac, self.numbers, *self.values.values(), *self.site.values()]
         return sum(array.nbytes for array in arrays) + 64 * len(self.ids)
 
     def crystal(self, row: int) -> Crystal:
@@ -106,7 +85,10 @@ class Block:
         props: dict[str, Any] = {}
         for name, column in self.values.items():
             value = column[row]
-            if isinstance(value, (float, np.floating)):
+            if isinstance(value, np.ndarray):
+                if not np.isnan(value).all():
+                    props[name] = value.copy()
+            elif isinstance(value, (float, np.floating)):
                 if not np.isnan(value):
                     props[name] = float(value)
             elif isinstance(value, np.integer) and value != _UNKNOWN_INTEGER:
@@ -117,6 +99,7 @@ class Block:
             numbers=self.numbers[start:stop],
             id=self.ids[row],
             props=props,
+            site={name: v for name, column in self.site.items() if not np.isnan(v := column[start:stop]).all()},
         )
 
 
@@ -176,9 +159,9 @@ class Columns:
                 f"{self.name} is a Parquet file, but not a data set of euhedral; "
                 "make one with Dataset.from_crystals(...).write(path)"
             ) from None
-        if version != FORMAT:
+        if version not in FORMATS:
             raise FileFormatError(
-                f"{self.name} has format {version}, this euhedral reads {FORMAT}; load the data set again"
+                f"{self.name} has format {version}, this euhedral reads {FORMATS[0]} to {FORMATS[-1]}; load the data set again"
             )
         try:
             names = [*self.schema.names, *self.described]
@@ -204,13 +187,11 @@ class Columns:
     @property
     def described(self) -> dict[str, Column]:
         """The columns beside the structure, by name."""
-        kinds = {str(arrow): kind for kind, arrow in KINDS.items()}
         found = {}
         for field in self.schema:
             if field.name not in STRUCTURE:
                 text = {key.decode(): value.decode() for key, value in (field.metadata or {}).items()}
-                known = {key: text.get(key, "") for key in ("unit", "method", "note")}
-                found[field.name] = Column(name=field.name, kind=kinds.get(str(field.type), "float"), **known)
+                found[field.name] = column_of(field.name, arrow_type=field.type, metadata=text, where=self.name)
         return found
 
     def _read(self, names: Sequence[str], *, group: int | None = None) -> pa.Table:
@@ -228,9 +209,15 @@ class Columns:
             ) from error
 
     def column(self, name: str) -> NDArray:
-        """Read one column whole: (n,) float64 with NaN, int64, or str; kept for the next call, so read-only."""
+        """Read one column whole; kept for the next call, so read-only.
+
+        Returns:
+            (n,) float64 with NaN, int64, or str; arrays are (n, ...), and those of atoms (N, ...).
+        """
         if name not in self._whole:
-            values = _as_numpy(self._read([name]).column(name))
+            described = self.described.get(name, Column(name=name, kind="text"))
+            offsets = self.atoms()[0] if described.kind == "site" else None
+            values = _decoded(self._read([name]).column(name), column=described, offsets=offsets, where=self.name)
             values.setflags(write=False)
             self._whole[name] = values
         return self._whole[name]
@@ -246,7 +233,8 @@ class Columns:
         if group in self._kept:
             self._kept.move_to_end(group)
             return self._kept[group]
-        names = [*STRUCTURE, *(name for name, column in self.described.items() if column.kind != "text")]
+        described = {name: column for name, column in self.described.items() if column.kind != "text"}
+        names = [*STRUCTURE, *described]
         table = self._read(names, group=group)
         offsets, numbers = _lists(table.column("numbers"))
         bounds, frac = _lists(table.column("frac"))
@@ -254,13 +242,18 @@ class Columns:
             raise FileFormatError(f"{self.name} is damaged: coordinates and elements do not fit; load it again")
         scale = 1.0 if self.decimals is None else 10.0**self.decimals
         cells = table.column("cell").combine_chunks()
+        decoded = {
+            name: _decoded(table.column(name), column=column, offsets=offsets, where=self.name)
+            for name, column in described.items()
+        }
         block = Block(
             ids=table.column("id").to_pylist(),
             cells=np.asarray(cells.flatten()).reshape(len(cells), -1),
             offsets=offsets,
             frac=(frac.astype(np.float64) / scale).reshape(-1, 3),
             numbers=numbers,
-            values={name: _as_numpy(table.column(name)) for name in names if name not in STRUCTURE},
+            values={name: values for name, values in decoded.items() if described[name].kind != "site"},
+            site={name: values for name, values in decoded.items() if described[name].kind == "site"},
         )
         self._kept[group] = block
         while len(self._kept) > 1 and sum(kept.nbytes for kept in self._kept.values()) > _KEPT_BYTES:
@@ -281,14 +274,36 @@ class Columns:
         return self._read(self.schema.names).take(rows)
 
 
-def _as_numpy(column: pa.ChunkedArray) -> NDArray:
+def _decoded(values: pa.ChunkedArray, *, column: Column, offsets: NDArray[np.int64] | None, where: str) -> NDArray:
+    """Decode a column: (n, ...), or (N, ...) when `offsets` tells the first atom of each crystal."""
     import pyarrow as pa
 
-    if pa.types.is_floating(column.type):
-        return column.cast(pa.float64()).to_numpy().astype(np.float64)  # null becomes NaN
-    if pa.types.is_integer(column.type):
-        return column.cast(pa.int64()).fill_null(int(_UNKNOWN_INTEGER)).to_numpy()
-    return np.array([value or "" for value in column.to_pylist()], dtype=object).astype(str)
+    if column.kind == "array":
+        rows = _rows_of_lists(values)
+        found = np.full((len(values), column.size), np.nan)
+        found[rows[0]] = rows[1].reshape(-1, column.size)
+        return found.reshape(-1, *column.shape)
+    if column.kind == "site":
+        known, flat = _rows_of_lists(values)
+        lengths = np.diff(offsets) if offsets is not None else np.zeros(len(values), dtype=np.int64)
+        stored = np.asarray(values.combine_chunks().value_lengths().fill_null(0), dtype=np.int64)
+        if not np.array_equal(stored, np.where(known, lengths * column.size, 0)):
+            raise FileFormatError(f"{where} is damaged: {column.name} and the atoms do not fit; load it again")
+        found = np.full((int(lengths.sum()), column.size), np.nan)
+        found[np.repeat(known, lengths)] = flat.reshape(-1, column.size)
+        return found.reshape(-1, *column.shape)
+    if pa.types.is_floating(values.type):
+        return values.cast(pa.float64()).to_numpy().astype(np.float64)  # null becomes NaN
+    if pa.types.is_integer(values.type):
+        return values.cast(pa.int64()).fill_null(int(_UNKNOWN_INTEGER)).to_numpy()
+    return np.array([value or "" for value in values.to_pylist()], dtype=object).astype(str)
+
+
+def _rows_of_lists(values: pa.ChunkedArray) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Tell which rows have a list, and give the numbers of these lists one after the other."""
+    array = values.combine_chunks()
+    known = ~np.asarray(array.is_null())
+    return known, np.asarray(array.flatten().to_numpy(zero_copy_only=False), dtype=np.float64)
 
 
 def _lists(column: pa.ChunkedArray) -> tuple[NDArray[np.int64], NDArray]:

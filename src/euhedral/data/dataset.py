@@ -58,17 +58,19 @@ class Dataset:
         Args:
             crystals: at least one; their order is kept.
             name: of the set.
-            targets: the `props` to carry; a crystal may lack some of them.
+            targets: the values to carry, of `props` (numbers, arrays of one shape) or of `site`; a crystal may lack some
+                of them.
             card: origin and licence; a card that says "own data" when not given.
 
         Raises:
-            InvalidRequestError: no crystals, or two with the same id.
+            InvalidRequestError: no crystals, two with the same id, or a target whose values differ in shape.
+            UnknownNameError: no crystal has a value of this name.
         """
         crystals = list(crystals)
         if not crystals:
             raise InvalidRequestError(f"data set {name!r}: expected at least one crystal, got none")
         _unique([crystal.id for crystal in crystals], name=name)
-        table = encode(crystals, columns=described_targets(targets), text={}, decimals=None)
+        table = encode(crystals, columns=described_targets(targets, crystals=crystals), text={}, decimals=None)
         columns = Columns(table)
         base = card or _own_card(name, count=len(crystals))
         units = {key: column.unit for key, column in columns.described.items()}
@@ -119,8 +121,8 @@ class Dataset:
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """Names of the numbers that crystals of this set may carry."""
-        return tuple(name for name, column in self.described.items() if column.kind == "float")
+        """Names of the numbers and arrays that crystals or atoms of this set may carry."""
+        return tuple(name for name, column in self.described.items() if column.kind in ("float", "array", "site"))
 
     @property
     def described(self) -> Mapping[str, Column]:
@@ -139,7 +141,8 @@ class Dataset:
             name: "id", or a name in `described`.
 
         Returns:
-            (n,) float64 with NaN where not known, int64, or str.
+            (n,) float64 with NaN where not known, int64, or str; arrays are (n, ...), and values of atoms (N, ...), those
+            of one crystal together.
 
         Raises:
             UnknownNameError: the set has no such column.
@@ -148,7 +151,39 @@ class Dataset:
         if name not in known:
             raise UnknownNameError(f"data set {self.card.name!r} has no column {name!r}; it has {', '.join(known)}")
         values = self._columns.column(name)
-        return values if self._rows is None else values[self._rows]
+        if self._rows is None:
+            return values
+        of_atoms = name != "id" and self.described[name].kind == "site"
+        return values[self._atom_rows() if of_atoms else self._rows]
+
+    def _atom_rows(self) -> NDArray[np.int64]:
+        """(N,) where the atoms of each crystal are in the columns, in order."""
+        offsets, _ = self._columns.atoms()
+        rows = np.arange(len(self._columns)) if self._rows is None else self._rows
+        counts = np.diff(offsets)[rows]
+        return np.repeat(offsets[rows] - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
+
+    def known(self, target: str) -> NDArray[np.bool_]:
+        """Tell which crystals have a value of a target, or some of it.
+
+        Args:
+            target: one of `targets`.
+
+        Returns:
+            (n,) truth values.
+
+        Raises:
+            UnknownNameError: the set has no such target.
+        """
+        if target not in self.targets:
+            raise unknown_name(f"target in {self.card.name!r}", target, self.targets, where="euhedral datasets")
+        found = ~np.isnan(self.column(target))
+        found = np.asarray(found.reshape(len(found), -1).any(axis=1))
+        if self.described[target].kind != "site":
+            return found
+        offsets, _ = self._columns.atoms()
+        counts = np.diff(offsets) if self._rows is None else np.diff(offsets)[self._rows]
+        return np.bincount(np.repeat(np.arange(len(counts)), counts), weights=found, minlength=len(counts)) > 0
 
     def element_table(self) -> NDArray[np.bool_]:
         """Tell which elements each crystal has.
@@ -176,12 +211,9 @@ class Dataset:
         column = np.full(len(SYMBOLS), len(elements), dtype=np.int64)
         column[[atomic_number(symbol) for symbol in elements]] = np.arange(len(elements))
         offsets, numbers = self._columns.atoms()
-        rows = np.arange(len(self._columns)) if self._rows is None else self._rows
-        counts = np.diff(offsets)[rows]
-        first = np.repeat(offsets[rows] - np.concatenate([[0], np.cumsum(counts)[:-1]]), counts)
-        owner = np.repeat(np.arange(len(rows)), counts)
-        table = np.zeros((len(rows), len(elements) + 1))
-        np.add.at(table, (owner, column[numbers[first + np.arange(len(first))]]), 1.0)
+        counts = np.diff(offsets) if self._rows is None else np.diff(offsets)[self._rows]
+        table = np.zeros((len(counts), len(elements) + 1))
+        np.add.at(table, (np.repeat(np.arange(len(counts)), counts), column[numbers[self._atom_rows()]]), 1.0)
         return table[:, :-1] / counts[:, None]
 
     def within(self, elements: Iterable[str]) -> Dataset:
@@ -204,14 +236,12 @@ class Dataset:
         return self.select(~np.isin(self.ids, other.ids))
 
     def labelled(self, target: str) -> Dataset:
-        """Take the crystals whose target is known.
+        """Take the crystals whose target is known, wholly or in part.
 
         Raises:
             UnknownNameError: the set has no such target.
         """
-        if target not in self.targets:
-            raise unknown_name(f"target in {self.card.name!r}", target, self.targets, where="euhedral datasets")
-        return self.select(~np.isnan(self.column(target)))
+        return self.select(self.known(target))
 
     def split(self, name: str) -> Mapping[str, Dataset]:
         """Divide the set by a named rule: "official", "random-0", "fold-2", "leave-element-out-O" ...
@@ -230,7 +260,7 @@ class Dataset:
         return {part: self.select(rows) for part, rows in positions(self, name).items()}
 
     def to_pandas(self) -> pd.DataFrame:
-        """Return ids, formulas and values as a table; structures stay behind.
+        """Return ids, formulas and values as a table, an array in each cell of a spectrum; structures stay behind.
 
         Raises:
             MissingDependencyError: pandas is not installed.
@@ -246,7 +276,11 @@ class Dataset:
         table: dict[str, Any] = {"id": self.ids}
         table["formula"] = [formula(numbers[offsets[row] : offsets[row + 1]]) for row in rows]
         table["n_atoms"] = np.diff(offsets)[rows]
-        return pd.DataFrame({**table, **{name: self.column(name) for name in self.described}})
+        ends = np.cumsum(table["n_atoms"])[:-1]
+        for name, column in self.described.items():
+            values = self.column(name)
+            table[name] = np.split(values, ends) if column.kind == "site" else values if values.ndim == 1 else [*values]
+        return pd.DataFrame(table)
 
     def with_text(self, column: Column, *, values: Sequence[str]) -> Dataset:
         """Add a column of text, in memory.
@@ -282,7 +316,7 @@ class Dataset:
 
     @property
     def values(self) -> tuple[str, ...]:
-        """Names of the columns that become `props`."""
+        """Names of the columns that become `props` or `site`."""
         return tuple(name for name, column in self.described.items() if column.kind != "text")
 
 

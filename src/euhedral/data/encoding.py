@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from euhedral.core.crystal import Crystal, cell_from_parameters
+from euhedral.core.values import value_shapes
 from euhedral.core.writing import replacing
 from euhedral.data.card import DatasetCard
-from euhedral.data.columnar import FORMAT, KINDS, Column
+from euhedral.data.columnar import FORMATS, Column
 from euhedral.data.quantities import quantities
-from euhedral.errors import InvalidRequestError
+from euhedral.errors import InvalidRequestError, unknown_name
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -41,7 +43,7 @@ class ContentHash:
 
     def add(self, crystal: Crystal) -> None:
         """Take the next crystal into account."""
-        values = [crystal.props.get(name) for name in self._columns]
+        values = [_plain(crystal.props.get(name, crystal.site.get(name))) for name in self._columns]
         self._digest.update(json.dumps([crystal.id, values]).encode())
         frac = np.round(crystal.frac * 1e7).astype(np.int64) % 10_000_000
         cell = np.round(crystal.cell * 1e7).astype(np.int64)
@@ -51,6 +53,13 @@ class ContentHash:
     def hexdigest(self) -> str:
         """Return 64 hexadecimal digits."""
         return self._digest.hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    """Give a value as JSON has it; what is NaN throughout is not known."""
+    if isinstance(value, np.ndarray):
+        return None if value.dtype.kind == "f" and np.isnan(value).all() else value.astype(np.float64).tolist()
+    return None if isinstance(value, float) and isnan(value) else value
 
 
 def content_hash(crystals: Iterable[Crystal], *, columns: Sequence[str] = ()) -> str:
@@ -79,7 +88,7 @@ def encode(
             None keeps all digits of any cell.
 
     Raises:
-        InvalidRequestError: a coordinate has more decimals than promised.
+        InvalidRequestError: a coordinate has more decimals than promised, or an array another shape than its column.
     """
     import pyarrow as pa
 
@@ -103,12 +112,29 @@ def encode(
     }
     fields = [pa.field(name, array.type, nullable=False) for name, array in arrays.items()]
     for column in columns:
-        values = text[column.name] if column.kind == "text" else [c.props.get(column.name) for c in crystals]
-        arrays[column.name] = pa.array(values, pa.type_for_alias(KINDS[column.kind]), from_pandas=True)
-        metadata = {"unit": column.unit, "method": column.method, "note": column.note}
-        fields.append(pa.field(column.name, arrays[column.name].type, metadata=metadata))
-    header = json.dumps({"format": FORMAT, "decimals": decimals})
+        values = text[column.name] if column.kind == "text" else [_stored(c, column=column) for c in crystals]
+        arrays[column.name] = pa.array(values, column.arrow_type, from_pandas=True)
+        fields.append(pa.field(column.name, arrays[column.name].type, metadata=column.metadata))
+    version = FORMATS[any(column.kind in ("array", "site") for column in columns)]
+    header = json.dumps({"format": version, "decimals": decimals})
     return pa.Table.from_arrays(list(arrays.values()), schema=pa.schema(fields, metadata={"euhedral": header}))
+
+
+def _stored(crystal: Crystal, *, column: Column) -> Any:
+    """Give the value of a crystal as a column stores it; None where it is not known."""
+    if column.kind not in ("array", "site"):
+        return crystal.props.get(column.name)
+    value = crystal.site.get(column.name) if column.kind == "site" else crystal.props.get(column.name)
+    if value is None:
+        return None
+    shape = (len(crystal), *column.shape) if column.kind == "site" else column.shape
+    array = np.asarray(value)
+    if array.shape != shape or array.dtype.kind not in "fiub":
+        raise InvalidRequestError(
+            f"crystal {crystal.id!r}: {column.name!r} holds {array.dtype} of shape {array.shape}, expected numbers of shape {shape}"
+        )
+    array = array.astype(np.float64).ravel()
+    return None if np.isnan(array).all() else array
 
 
 def with_text_column(table: pa.Table, *, column: Column, values: Sequence[str]) -> pa.Table:
@@ -121,8 +147,7 @@ def with_text_column(table: pa.Table, *, column: Column, values: Sequence[str]) 
     """
     import pyarrow as pa
 
-    metadata = {"unit": column.unit, "method": column.method, "note": column.note}
-    field = pa.field(column.name, pa.string(), metadata=metadata)
+    field = pa.field(column.name, pa.string(), metadata=column.metadata)
     if column.name in table.schema.names:
         table = table.drop_columns([column.name])
     return table.append_column(field, pa.array(values, pa.string()))
@@ -202,7 +227,27 @@ def chunks(crystals: Iterable[Any], *, size: int = _ROW_GROUP) -> Iterator[list[
         yield chunk
 
 
-def described_targets(names: Iterable[str]) -> list[Column]:
-    """Describe targets by what is known of them; a name that is not known is a target without unit."""
+def described_targets(names: Iterable[str], *, crystals: Sequence[Crystal]) -> list[Column]:
+    """Describe targets by what is known of them; one that is not known, or has another shape, is without unit.
+
+    Args:
+        names: of `props` or `site`.
+        crystals: what carries them.
+
+    Raises:
+        UnknownNameError: no crystal has such a value.
+        InvalidRequestError: a name is both in `props` and in `site`, or its values differ in shape.
+    """
+    names = list(names)
+    carried = {name for crystal in crystals for name in (*crystal.props, *crystal.site)}
+    for name in names:
+        if name not in carried:
+            raise unknown_name("target in these crystals", name, sorted(carried), where="crystal.props")
     known = quantities()
-    return [Column.target(name) if name in known else Column(name=name) for name in names]
+    columns = []
+    for name, shape in value_shapes(crystals, names=names).items():
+        kind = "site" if shape.per_atom else "array" if shape.shape else "float"
+        own = Column(name=name, kind=kind, shape=shape.shape)
+        described = Column.target(name) if name in known else own
+        columns.append(described if (described.kind, described.shape) == (own.kind, own.shape) else own)
+    return columns

@@ -64,8 +64,18 @@ def columns_match_crystals(dataset: Dataset) -> None:
     """A value in a column is the value that the crystal carries; what is not known is absent there."""
     for target in dataset.targets:
         column = dataset.column(target)
-        carried = np.array([crystal.props.get(target, np.nan) for crystal in dataset])
+        described = dataset.described[target]
+        parts = []
+        for crystal in dataset:
+            carrier = crystal.site if described.kind == "site" else crystal.props
+            shape = (len(crystal), *described.shape) if described.kind == "site" else described.shape
+            parts.append(np.asarray(carrier[target]) if target in carrier else np.full(shape, np.nan))
+        carried = np.concatenate(parts) if described.kind == "site" else np.stack(parts)
         _demand(np.array_equal(column, carried, equal_nan=True), f"{target}: column and crystals disagree")
+        known = [target in (crystal.site if described.kind == "site" else crystal.props) for crystal in dataset]
+        _demand(dataset.known(target).tolist() == known, f"{target}: what is known differs between column and crystals")
+        if described.axis is not None:
+            _demand(len(described.axis.values) == column.shape[-1], f"{target}: the axis has another length")
 
 
 def disjoint_splits(dataset: Dataset) -> None:
