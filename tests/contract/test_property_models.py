@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from euhedral.models.registry import ROWS
-from euhedral.testing.property import PROPERTY_CHECKS
+from euhedral.testing.property import PROPERTY_CHECKS, chirality, property_checks
 from euhedral.training.predictor import Predictor
 
 MODELS = [row for row in ROWS if row.wing == "property"]
@@ -11,8 +11,13 @@ VARIANTS = [(row, None) for row in MODELS] + [(row, weights) for row in MODELS f
 
 
 @pytest.fixture(scope="module", params=VARIANTS, ids=[f"{row.name}-{weights or 'tiny'}" for row, weights in VARIANTS])
-def model(request):
-    row, weights = request.param
+def variant(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def model(variant):
+    row, weights = variant
     if weights:
         return Predictor.load(weights).ensemble.double().eval()
     torch.manual_seed(0)
@@ -24,8 +29,11 @@ def model(request):
     return tiny.eval()
 
 
-@pytest.mark.parametrize("check", PROPERTY_CHECKS, ids=lambda check: check.__name__)
-def test_property_model_keeps_the_contract(check, model, crystals):
+@pytest.mark.parametrize("check", [*PROPERTY_CHECKS, chirality], ids=lambda check: check.__name__)
+def test_property_model_keeps_the_contract(check, variant, model, crystals):
+    row, _ = variant
+    if check not in property_checks(row.symmetry):
+        pytest.skip(f"{row.name} claims {row.symmetry}")
     check(model, crystals)
 
 
@@ -49,6 +57,7 @@ class Broken(nn.Module):
             "permutation": batch.numbers[first] * value,
             "translation": value + batch.frac[first].sum(1),
             "rotation": value + batch.cell[:, 0, 0],
+            "mirror": value + torch.linalg.det(batch.cell).sign(),
             "unimodular_cell_change": value + batch.cell.norm(dim=2).sum(1),
             "supercell": value * batch.n_atoms,
             "structure_matters": torch.ones_like(value) * self.good.output.bias,
@@ -67,3 +76,12 @@ def test_each_check_fails_on_a_model_that_breaks_it(check, crystals):
     torch.manual_seed(0)
     with pytest.raises(AssertionError):
         check(Broken(check.__name__).double().eval(), crystals)
+
+
+def test_chirality_fails_on_a_model_that_claims_only_rotations_and_sees_no_hand(crystals):
+    torch.manual_seed(0)
+    assert property_checks("SE(3)") != property_checks("E(3)") == PROPERTY_CHECKS
+    handed = Broken("mirror").double().eval()
+    chirality(handed, crystals)
+    with pytest.raises(AssertionError, match="do not tell the two crystals apart"):
+        chirality(handed.good, crystals)

@@ -17,8 +17,18 @@ from euhedral.core.batch import CrystalBatch
 from euhedral.core.crystal import Crystal
 from euhedral.simulation.ase_calculator import ase_calculator
 from euhedral.tasks.potential import Evaluation, Potential
-
-_UNIMODULAR: Final = np.array([[1, 1, 0], [0, 1, -1], [1, 1, 1]])  # determinant 1, no negligible entry
+from euhedral.testing.invariance import check_invariances
+from euhedral.testing.transforms import (
+    Images,
+    Mirror,
+    NiggliCell,
+    OtherCell,
+    Permutation,
+    Rotation,
+    Supercell,
+    Transform,
+    Translation,
+)
 
 
 def batch_independence(potential: Potential, crystals: Mapping[str, Crystal]) -> None:
@@ -38,56 +48,28 @@ def batch_independence(potential: Potential, crystals: Mapping[str, Crystal]) ->
 
 
 def permutation(potential: Potential, crystals: Mapping[str, Crystal]) -> None:
-    """The order of atoms does not matter."""
-    for crystal in _small(crystals):
-        order = np.random.default_rng(1).permutation(len(crystal))
-        before = _evaluate(potential, [crystal])
-        after = _evaluate(potential, [crystal.replace(frac=crystal.frac[order], numbers=crystal.numbers[order])])
-        _close(after.energy, before.energy, crystal, "energy of permuted atoms")
-        _close(after.forces, before.forces[order], crystal, "forces of permuted atoms")
+    """The order of atoms does not matter; forces and values of atoms follow it."""
+    _follows(potential, crystals, Permutation())
 
 
 def translation(potential: Potential, crystals: Mapping[str, Crystal]) -> None:
     """The origin does not matter, nor which image of an atom is given."""
-    for crystal in _small(crystals):
-        before = _evaluate(potential, [crystal])
-        after = _evaluate(potential, [crystal.replace(frac=crystal.frac + np.array([0.37, 0.81, 0.53]))])
-        _close(after.energy, before.energy, crystal, "energy of moved atoms")
-        _close(after.forces, before.forces, crystal, "forces of moved atoms")
+    _follows(potential, crystals, Translation(), Images())
 
 
 def rotation(potential: Potential, crystals: Mapping[str, Crystal]) -> None:
     """Forces and stress turn with the crystal; the energy stays; so does it in a mirror."""
-    turn, _ = np.linalg.qr(np.random.default_rng(3).normal(size=(3, 3)))
-    for matrix in (turn, -turn):
-        turned = torch.from_numpy(matrix)
-        for crystal in _small(crystals):
-            before = _evaluate(potential, [crystal])
-            after = _evaluate(potential, [crystal.replace(cell=crystal.cell @ matrix)])
-            _close(after.energy, before.energy, crystal, "energy of a turned crystal")
-            _close(after.forces, before.forces @ turned, crystal, "forces of a turned crystal")
-            _close(after.stress[0], turned.T @ before.stress[0] @ turned, crystal, "stress of a turned crystal")
+    _follows(potential, crystals, Rotation(), Mirror())
 
 
 def extensivity(potential: Potential, crystals: Mapping[str, Crystal]) -> None:
     """A supercell of n cells has n times the energy, the same forces and the same stress."""
-    for crystal in _small(crystals):
-        before = _evaluate(potential, [crystal])
-        after = _evaluate(potential, [_supercell(crystal, (2, 1, 3))])
-        _close(after.energy, 6 * before.energy, crystal, "energy of a supercell")
-        _close(after.forces, before.forces.repeat(6, 1), crystal, "forces of a supercell")
-        _close(after.stress, before.stress, crystal, "stress of a supercell")
+    _follows(potential, crystals, Supercell())
 
 
 def unimodular_cell_change(potential: Potential, crystals: Mapping[str, Crystal]) -> None:
     """The choice of lattice vectors does not matter."""
-    inverse = np.linalg.inv(_UNIMODULAR)
-    for crystal in _small(crystals):
-        before = _evaluate(potential, [crystal])
-        after = _evaluate(potential, [crystal.replace(cell=_UNIMODULAR @ crystal.cell, frac=crystal.frac @ inverse)])
-        _close(after.energy, before.energy, crystal, "energy in another cell")
-        _close(after.forces, before.forces, crystal, "forces in another cell")
-        _close(after.stress, before.stress, crystal, "stress in another cell")
+    _follows(potential, crystals, OtherCell(), NiggliCell())
 
 
 def no_mutation(potential: Potential, crystals: Mapping[str, Crystal]) -> None:
@@ -226,16 +208,9 @@ def _distorted(crystals: Mapping[str, Crystal]) -> list[Crystal]:
     return [crystal.replace(frac=crystal.frac + rng.normal(scale=0.01, size=crystal.frac.shape)) for crystal in chosen]
 
 
-def _supercell(crystal: Crystal, repeats: tuple[int, int, int]) -> Crystal:
-    shifts = np.stack(np.meshgrid(*[np.arange(n) for n in repeats], indexing="ij"), -1).reshape(-1, 1, 3)
-    frac = (crystal.frac + shifts).reshape(-1, 3) / repeats
-    return crystal.replace(
-        cell=np.diag(repeats) @ crystal.cell,
-        frac=frac,
-        numbers=np.tile(crystal.numbers, len(shifts)),
-        site={},
-        props={},
-    )
+def _follows(potential: Potential, crystals: Mapping[str, Crystal], *transforms: Transform) -> None:
+    rng = np.random.default_rng(3)
+    check_invariances(potential, _small(crystals), transforms=transforms, rng=rng).raise_if_failed()
 
 
 def _close(got: torch.Tensor, expected: torch.Tensor, crystal: Crystal, what: str, *, tolerance: float = 1e-7) -> None:

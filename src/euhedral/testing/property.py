@@ -20,9 +20,26 @@ from euhedral.core.batch import CrystalBatch
 from euhedral.core.crystal import Crystal
 from euhedral.tasks.property import PropertyModel
 from euhedral.tasks.weights import Weights, load_weights, save_weights
+from euhedral.testing.invariance import check_chirality, check_invariances
+from euhedral.testing.transforms import (
+    Images,
+    Mirror,
+    NiggliCell,
+    OtherCell,
+    OtherElements,
+    Permutation,
+    Rotation,
+    Strain,
+    Supercell,
+    Transform,
+    Translation,
+)
 
-_UNIMODULAR: Final = np.array([[1, 1, 0], [0, 1, -1], [1, 1, 1]])  # determinant 1, no negligible entry
-_REPEATS: Final = (2, 1, 3)
+PropertyCheck = Callable[[PropertyModel, Mapping[str, Crystal]], None]
+
+_SEED: Final = 3
+# Networks with random weights may depend on something only weakly; rounding is below this.
+_VISIBLE: Final = 1e-9
 
 
 def outputs_are_named(model: PropertyModel, crystals: Mapping[str, Crystal]) -> None:
@@ -46,45 +63,38 @@ def batch_independence(model: PropertyModel, crystals: Mapping[str, Crystal]) ->
 
 def permutation(model: PropertyModel, crystals: Mapping[str, Crystal]) -> None:
     """The order of atoms does not matter."""
-
-    def shuffled(crystal: Crystal) -> Crystal:
-        order = np.arange(len(crystal))[::-1]
-        return crystal.replace(frac=crystal.frac[order], numbers=crystal.numbers[order])
-
-    _unchanged(model, crystals, shuffled, "permuted atoms")
+    _follows(model, crystals, Permutation())
 
 
 def translation(model: PropertyModel, crystals: Mapping[str, Crystal]) -> None:
     """The origin does not matter, nor which image of an atom is given."""
-    shift = np.array([0.37, 0.81, 0.53])
-    _unchanged(model, crystals, lambda crystal: crystal.replace(frac=crystal.frac + shift), "moved atoms")
+    _follows(model, crystals, Translation(), Images())
 
 
 def rotation(model: PropertyModel, crystals: Mapping[str, Crystal]) -> None:
-    """Scalars stay when the crystal is turned or mirrored."""
-    turn, _ = np.linalg.qr(np.random.default_rng(3).normal(size=(3, 3)))
-    for matrix in (turn, -turn):
-        _unchanged(
-            model, crystals, lambda crystal, matrix=matrix: crystal.replace(cell=crystal.cell @ matrix), "a turned cell"
-        )
+    """Scalars stay when the crystal is turned."""
+    _follows(model, crystals, Rotation())
+
+
+def mirror(model: PropertyModel, crystals: Mapping[str, Crystal]) -> None:
+    """Scalars stay when the crystal is mirrored."""
+    _follows(model, crystals, Mirror())
+
+
+def chirality(model: PropertyModel, crystals: Mapping[str, Crystal]) -> None:  # noqa: ARG001 - it needs chiral crystals
+    """Mirror images of chiral crystals have other values: what SE(3) claims beyond E(3)."""
+    report = check_chirality(model, visible=_VISIBLE, rng=np.random.default_rng(_SEED))
+    report.raise_if_failed()
 
 
 def unimodular_cell_change(model: PropertyModel, crystals: Mapping[str, Crystal]) -> None:
     """The choice of lattice vectors does not matter."""
-    inverse = np.linalg.inv(_UNIMODULAR)
-    _unchanged(
-        model, crystals, lambda crystal: crystal.replace(cell=_UNIMODULAR @ crystal.cell, frac=crystal.frac @ inverse),
-        "another cell",
-    )  # fmt: skip
+    _follows(model, crystals, OtherCell(), NiggliCell())
 
 
 def supercell(model: PropertyModel, crystals: Mapping[str, Crystal]) -> None:
     """A supercell of n cells has the same intensive value and n times the extensive one."""
-    factor = float(np.prod(_REPEATS)) if model.scale == "extensive" else 1.0
-    for crystal in _small(crystals):
-        before, after = _predict(model, [crystal]), _predict(model, [_repeated(crystal)])
-        for name in model.targets:
-            _close(after[name], factor * before[name], crystal, f"{name} of a supercell")
+    _follows(model, crystals, Supercell())
 
 
 def no_mutation(model: PropertyModel, crystals: Mapping[str, Crystal]) -> None:
@@ -104,13 +114,11 @@ def no_mutation(model: PropertyModel, crystals: Mapping[str, Crystal]) -> None:
 
 def structure_matters(model: PropertyModel, crystals: Mapping[str, Crystal]) -> None:
     """Elements and distances both change every target."""
-    crystal = crystals["hexagonal"]
-    before = _predict(model, [crystal])
-    swapped = crystal.replace(numbers=crystal.numbers[::-1] + 1)
-    wider = crystal.replace(cell=crystal.cell * 1.1)
-    for changed, what in ((swapped, "elements"), (wider, "distances")):
-        for name, value in _predict(model, [changed]).items():
-            assert float((value - before[name]).abs().max()) > 1e-9, f"{name} does not depend on the {what}"
+    report = check_invariances(
+        model, [crystals["hexagonal"]], transforms=(), seen=(OtherElements(), Strain()), visible=_VISIBLE,
+        rng=np.random.default_rng(_SEED),
+    )  # fmt: skip
+    report.raise_if_failed()
 
 
 def gradient_reaches_every_parameter(model: PropertyModel, crystals: Mapping[str, Crystal]) -> None:
@@ -146,11 +154,16 @@ def isolated_atom(model: PropertyModel, crystals: Mapping[str, Crystal]) -> None
         assert torch.isfinite(value).all(), f"{name} of an isolated atom is not finite"
 
 
-#: Every check, in the order of what one would want to know first.
-PROPERTY_CHECKS: Final[tuple[Callable[[PropertyModel, Mapping[str, Crystal]], None], ...]] = (
-    outputs_are_named, batch_independence, permutation, translation, rotation, supercell, unimodular_cell_change,
+#: Every check of a model that claims E(3), in the order of what one would want to know first.
+PROPERTY_CHECKS: Final[tuple[PropertyCheck, ...]] = (
+    outputs_are_named, batch_independence, permutation, translation, rotation, mirror, supercell, unimodular_cell_change,
     no_mutation, structure_matters, gradient_reaches_every_parameter, save_and_load, isolated_atom,
 )  # fmt: skip
+
+
+def property_checks(symmetry: str) -> tuple[PropertyCheck, ...]:
+    """List the checks of a model by the symmetry that its row claims: what claims SE(3) must tell mirror images apart."""
+    return tuple(chirality if check is mirror and symmetry == "SE(3)" else check for check in PROPERTY_CHECKS)
 
 
 @torch.no_grad()
@@ -163,25 +176,9 @@ def _small(crystals: Mapping[str, Crystal]) -> list[Crystal]:
     return [crystal for crystal in crystals.values() if len(crystal) < 50]
 
 
-def _unchanged(
-    model: PropertyModel, crystals: Mapping[str, Crystal], change: Callable[[Crystal], Crystal], what: str,
-) -> None:  # fmt: skip
-    for crystal in _small(crystals):
-        before, after = _predict(model, [crystal]), _predict(model, [change(crystal)])
-        for name in model.targets:
-            _close(after[name], before[name], crystal, f"{name} of {what}")
-
-
-def _repeated(crystal: Crystal) -> Crystal:
-    shifts = np.stack(np.meshgrid(*[np.arange(n) for n in _REPEATS], indexing="ij"), -1).reshape(-1, 1, 3)
-    frac = (crystal.frac + shifts).reshape(-1, 3) / _REPEATS
-    return crystal.replace(
-        cell=np.diag(_REPEATS) @ crystal.cell,
-        frac=frac,
-        numbers=np.tile(crystal.numbers, len(shifts)),
-        site={},
-        props={},
-    )
+def _follows(model: PropertyModel, crystals: Mapping[str, Crystal], *transforms: Transform) -> None:
+    rng = np.random.default_rng(_SEED)
+    check_invariances(model, _small(crystals), transforms=transforms, rng=rng).raise_if_failed()
 
 
 def _close(got: Tensor, expected: Tensor, crystal: Crystal, what: str, *, tolerance: float = 1e-7) -> None:
