@@ -8,6 +8,7 @@ moyopy.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cache
 from importlib.resources import files
 from typing import Final
@@ -22,6 +23,12 @@ from euhedral.errors import InvalidCrystalError, InvalidRequestError
 LETTERS: Final = "abcdefghijklmnopqrstuvwxyzA"
 
 _DENOMINATOR = 24  # every translation of the tables is a multiple of 1/24
+
+# A point that lies on no symmetry element of any group.
+_GENERIC = np.sqrt([2.0, 3.0, 5.0]) % 1.0
+
+#: (125, 3) lattice vectors around the origin; a subspace may leave the cell by one side and meet it again two cells on.
+_NEIGHBOURS = np.stack(np.meshgrid(*[np.arange(-2.0, 3.0)] * 3, indexing="ij"), -1).reshape(-1, 3)
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +66,41 @@ class WyckoffPosition:
         """Place (..., 3) fractional coordinates on the first point of the position; fixed coordinates are overwritten."""
         first = self.operators[0]
         return frac @ first[:, :3].T + first[:, 3]
+
+    @property
+    def coordinates(self) -> tuple[str, ...]:
+        """The position's points as the tables print them: "x,2x,z"."""
+        return tuple(triplet(operator) for operator in self.operators)
+
+    @property
+    def site_operators(self) -> NDArray[np.float64]:
+        """(k, 3, 4) the operations that leave every representative in place, lattice translations included."""
+        return _site_operators(self.space_group, self.index)
+
+    @property
+    def projector(self) -> NDArray[np.float64]:
+        """(3, 4) the affine map onto the first point's subspace, orthogonal in every cell that the group allows.
+
+        It is the mean of the operations that leave the subspace in place, and does not depend on the cell.
+        """
+        return _projectors(self.space_group, self.index)[0]
+
+    def nearest(self, frac: NDArray[np.float64], *, cell: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Find the point of the position, on any of its subspaces, that is nearest to a point.
+
+        Args:
+            frac: (3,) fractional.
+            cell: (3, 3) Angstrom, of the group's conventional lattice.
+
+        Returns:
+            (3,) fractional, next to `frac` and so not wrapped.
+        """
+        projectors = _projectors(self.space_group, self.index)
+        shifted = frac - np.floor(frac) + _NEIGHBOURS
+        onto = shifted @ projectors[:, :, :3].transpose(0, 2, 1) + projectors[:, None, :, 3]
+        away = onto - shifted
+        best = np.unravel_index(np.argmin(np.linalg.norm(away @ cell, axis=-1)), away.shape[:2])
+        return frac + away[best]
 
     def orbit(self, frac: NDArray[np.float64]) -> NDArray[np.float64]:
         """Generate the (m, 3) fractional coordinates of the orbit of a (3,) representative, wrapped into [0, 1)."""
@@ -133,6 +175,56 @@ def wyckoff_positions(space_group: int) -> tuple[WyckoffPosition, ...]:
             )
         )
     return tuple(result)
+
+
+@cache
+def _site_operators(space_group: int, index: int) -> NDArray[np.float64]:
+    table = wyckoff_positions(space_group)
+    group = table[-1].operators
+    point = table[index].project(_GENERIC)
+    away = group[:, :, :3] @ point + group[:, :, 3] - point
+    kept = (np.abs(away - np.round(away)) < 1e-9).all(-1)
+    result = group[kept].copy()
+    result[:, :, 3] -= np.round(away[kept])
+    result.setflags(write=False)
+    return result
+
+
+@cache
+def _projectors(space_group: int, index: int) -> NDArray[np.float64]:
+    """(m, 3, 4) one for each subspace of the position, the first point's first."""
+    table = wyckoff_positions(space_group)
+    group, position = table[-1].operators, table[index]
+    first = position.site_operators.mean(0)
+    point = position.project(_GENERIC)
+    points = position.operators[:, :, :3] @ point + position.operators[:, :, 3]
+    images = group[:, :, :3] @ point + group[:, :, 3]
+    apart = points[:, None] - images
+    made_by = (np.abs(apart - np.round(apart)) < 1e-9).all(-1).argmax(1)  # an operation that leads to each point
+    result = np.empty((len(points), 3, 4))
+    for row, operation in enumerate(made_by):
+        rotation = group[operation, :, :3]
+        shift = group[operation, :, 3] + np.round(apart[row, operation])
+        linear = rotation @ first[:, :3] @ np.linalg.inv(rotation)
+        result[row] = np.column_stack([linear, rotation @ first[:, 3] + shift - linear @ shift])
+    result.setflags(write=False)
+    return result
+
+
+def triplet(operator: NDArray[np.float64]) -> str:
+    """Write a (3, 4) operator, linear part and translation, as "-x,y+1/2,z"; the translation is taken modulo 1."""
+    parts = []
+    for row in operator:
+        terms = [
+            ("-" if value < 0 else "+") + (str(abs(round(value))) if abs(value) > 1.5 else "") + name
+            for name, value in zip("xyz", row[:3], strict=True)
+            if abs(value) > 0.5
+        ]
+        shift = Fraction(round(float(row[3]) * _DENOMINATOR), _DENOMINATOR) % 1
+        if shift or not terms:
+            terms.append(f"+{shift}")
+        parts.append("".join(terms).removeprefix("+"))
+    return ",".join(parts)
 
 
 @cache
