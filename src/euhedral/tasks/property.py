@@ -23,9 +23,10 @@ class PropertyModel(Protocol):
     graph: GraphSpec
     #: names of what it predicts
     targets: tuple[str, ...]
-    # A model may also have `kinds`, {target: tasks.targets.Target}, where targets are no plain numbers, `inputs`, names of
-    # conditions that it is given in `CrystalBatch.inputs`, and `merges_equal`, whether it honours the numbers of equal atoms
-    # and edges (`representations.quotient`).
+    # A model may also have `kinds`, {target: tasks.targets.Target}, where targets are no plain numbers, `inputs` and
+    # `site_inputs`, names of conditions of a crystal or of its atoms that it is given in `CrystalBatch.inputs`, `merges_equal`,
+    # whether it honours the numbers of equal atoms and edges (`representations.quotient`), and `sees_structure`, False where
+    # only the composition matters.
     #: whether a doubled cell has the same value or twice the value
     scale: Literal["intensive", "extensive"]
 

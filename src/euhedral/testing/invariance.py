@@ -21,6 +21,8 @@ from euhedral.core.crystal import Crystal
 from euhedral.errors import EuhedralError, InvalidRequestError
 from euhedral.tasks.potential import Potential
 from euhedral.tasks.property import PropertyModel
+from euhedral.tasks.targets import CartesianTensor as TensorTarget
+from euhedral.tasks.targets import Target, kinds_of
 from euhedral.testing.behaviours import Behaviour, CartesianTensor, Extensive, Invariant, PerAtom
 from euhedral.testing.chiral import chiral_crystals
 from euhedral.testing.transforms import SYMMETRIES, Change, Mirror, Rotation, Transform
@@ -228,7 +230,8 @@ def check_chirality(
 def subject_of(model: PropertyModel | Potential) -> tuple[Featuriser, dict[str, Behaviour]]:
     """Turn a model into a featuriser, with how its outputs must behave.
 
-    A property is invariant or extensive as its model says. A potential's energy is extensive, forces are a vector an atom,
+    A property is invariant or extensive as its model says; one of each atom is permuted with them, and a tensor turns with the
+    crystal. Conditions that a model is given (`inputs`, `site_inputs`) and that a crystal lacks are filled in. A potential's energy is extensive, forces are a vector an atom,
     stress is a tensor of rank 2, and its other values of atoms are invariant.
     """
     if isinstance(model, Potential):
@@ -239,8 +242,41 @@ def subject_of(model: PropertyModel | Potential) -> tuple[Featuriser, dict[str, 
         known = probe.replace(numbers=[min(model.elements)] * len(probe))
         site = model.evaluate(CrystalBatch.from_crystals([known], dtype=torch.float64), forces=False, stress=False).site
         return OnBatch(lambda batch: _of_potential(model, batch)), outputs | {n: PerAtom(Invariant()) for n in site}
-    behaviour: Behaviour = Extensive() if model.scale == "extensive" else Invariant()
-    return OnBatch(lambda batch: _of_property(model, batch)), dict.fromkeys(model.targets, behaviour)
+    return _PropertyOnBatch(lambda batch: _of_property(model, batch), model=model), {
+        name: _behaviour(kind, scale=model.scale) for name, kind in kinds_of(model).items()
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class _PropertyOnBatch(OnBatch):
+    model: PropertyModel
+
+    def __call__(self, crystal: Crystal) -> Any:
+        return self.function(batch_for(self.model, [crystal]))
+
+    def of_images(self, crystal: Crystal, *, images: np.ndarray) -> Any:
+        batch = batch_for(self.model, [crystal])
+        return self.function(batch.replace(frac=batch.frac + torch.from_numpy(images)))
+
+
+def batch_for(model: PropertyModel, crystals: Sequence[Crystal]) -> CrystalBatch:
+    """Stack crystals in float64 for a property model, with made-up values of conditions that they lack."""
+    inputs, site_inputs = tuple(getattr(model, "inputs", ())), tuple(getattr(model, "site_inputs", ()))
+
+    def completed(crystal: Crystal) -> Crystal:
+        props = {name: 0.3 + 0.2 * i for i, name in enumerate(inputs)}
+        site = dict.fromkeys(site_inputs, crystal.numbers % 2)
+        return crystal.replace(props=props | dict(crystal.props), site=site | dict(crystal.site))
+
+    given = [completed(crystal) for crystal in crystals]
+    return CrystalBatch.from_crystals(given, dtype=torch.float64, inputs=inputs + site_inputs)
+
+
+def _behaviour(kind: Target, *, scale: str) -> Behaviour:
+    whole: Behaviour = Extensive() if scale == "extensive" and not kind.per_atom else Invariant()
+    if isinstance(kind, TensorTarget):
+        whole = CartesianTensor(rank=kind.rank)
+    return PerAtom(whole) if kind.per_atom else whole
 
 
 def _of_potential(model: Potential, batch: CrystalBatch) -> dict[str, Any]:
@@ -252,7 +288,9 @@ def _of_potential(model: Potential, batch: CrystalBatch) -> dict[str, Any]:
 
 @torch.no_grad()
 def _of_property(model: PropertyModel, batch: CrystalBatch) -> dict[str, Any]:
-    return {name: value[0] for name, value in model(batch, model.graph.build(batch)).items()}
+    kinds = kinds_of(model)
+    values = model(batch, model.graph.build(batch))
+    return {name: value if kinds[name].per_atom else value[0] for name, value in values.items()}
 
 
 def _subject(

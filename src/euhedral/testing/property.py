@@ -16,11 +16,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from euhedral.core.batch import CrystalBatch
 from euhedral.core.crystal import Crystal
 from euhedral.tasks.property import PropertyModel
+from euhedral.tasks.targets import kinds_of
 from euhedral.tasks.weights import Weights, load_weights, save_weights
-from euhedral.testing.invariance import check_chirality, check_invariances
+from euhedral.testing.invariance import batch_for, check_chirality, check_invariances
 from euhedral.testing.transforms import (
     Images,
     Mirror,
@@ -43,22 +43,28 @@ _VISIBLE: Final = 1e-9
 
 
 def outputs_are_named(model: PropertyModel, crystals: Mapping[str, Crystal]) -> None:
-    """Every target has one finite value a crystal, and nothing else is given."""
+    """Every target has one finite value a crystal or atom, of the form that its kind says, and nothing else is given."""
     chosen = _small(crystals)
     values = _predict(model, chosen)
     assert set(values) == set(model.targets), f"the model promises {model.targets} and gives {tuple(values)}"
-    for name, value in values.items():
-        assert value.shape[0] == len(chosen), f"{name} has shape {tuple(value.shape)} for {len(chosen)} crystals"
+    for name, kind in kinds_of(model).items():
+        value = values[name]
+        rows = sum(len(crystal) for crystal in chosen) if kind.per_atom else len(chosen)
+        form = kind.shaped(torch.zeros(rows, kind.outputs)).shape
+        assert value.shape == form, f"{name} has shape {tuple(value.shape)}, expected {tuple(form)}"
         assert torch.isfinite(value).all(), f"{name} is not finite"
 
 
 def batch_independence(model: PropertyModel, crystals: Mapping[str, Crystal]) -> None:
     """A crystal's values do not depend on what else is in the batch."""
     chosen = _small(crystals)
-    together = _predict(model, chosen)
+    together, kinds = _predict(model, chosen), kinds_of(model)
+    first = 0
     for i, crystal in enumerate(chosen):
         for name, value in _predict(model, [crystal]).items():
-            _close(together[name][i], value[0], crystal, f"{name} in a batch")
+            rows = slice(first, first + len(crystal)) if kinds[name].per_atom else slice(i, i + 1)
+            _close(together[name][rows], value, crystal, f"{name} in a batch")
+        first += len(crystal)
 
 
 def permutation(model: PropertyModel, crystals: Mapping[str, Crystal]) -> None:
@@ -99,10 +105,10 @@ def supercell(model: PropertyModel, crystals: Mapping[str, Crystal]) -> None:
 
 def no_mutation(model: PropertyModel, crystals: Mapping[str, Crystal]) -> None:
     """The batch and the graph are left as they were."""
-    batch = CrystalBatch.from_crystals(_small(crystals), dtype=torch.float64)
+    batch = batch_for(model, _small(crystals))
     graph = model.graph.build(batch)
     tensors = [
-        batch.cell, batch.frac, batch.numbers, batch.n_atoms, graph.source, graph.target, graph.image,
+        batch.cell, batch.frac, batch.numbers, batch.n_atoms, *batch.inputs.values(), graph.source, graph.target, graph.image,
         *graph.extra.values(),
     ]  # fmt: skip
     before = [tensor.clone() for tensor in tensors]
@@ -113,9 +119,11 @@ def no_mutation(model: PropertyModel, crystals: Mapping[str, Crystal]) -> None:
 
 
 def structure_matters(model: PropertyModel, crystals: Mapping[str, Crystal]) -> None:
-    """Elements and distances both change every target."""
+    """Elements and distances both change every target; a model of the composition alone says so (`sees_structure`)."""
+    sees_structure = bool(getattr(model, "sees_structure", True))
     report = check_invariances(
-        model, [crystals["hexagonal"]], transforms=(), seen=(OtherElements(), Strain()), visible=_VISIBLE,
+        model, [crystals["hexagonal"]], transforms=() if sees_structure else (Strain(),),
+        seen=(OtherElements(), Strain()) if sees_structure else (OtherElements(),), visible=_VISIBLE,
         rng=np.random.default_rng(_SEED),
     )  # fmt: skip
     report.raise_if_failed()
@@ -124,7 +132,7 @@ def structure_matters(model: PropertyModel, crystals: Mapping[str, Crystal]) -> 
 def gradient_reaches_every_parameter(model: PropertyModel, crystals: Mapping[str, Crystal]) -> None:
     """No parameter is left out of the prediction."""
     trained = cast("nn.Module", copy.deepcopy(model)).requires_grad_(requires_grad=True)
-    batch = CrystalBatch.from_crystals(_small(crystals), dtype=torch.float64)
+    batch = batch_for(model, _small(crystals))
     values = trained(batch, cast("PropertyModel", trained).graph.build(batch))
     torch.stack([value.square().sum() for value in values.values()]).sum().backward()
     for name, parameter in trained.named_parameters():
@@ -168,7 +176,7 @@ def property_checks(symmetry: str) -> tuple[PropertyCheck, ...]:
 
 @torch.no_grad()
 def _predict(model: PropertyModel, crystals: Sequence[Crystal]) -> Mapping[str, Tensor]:
-    batch = CrystalBatch.from_crystals(crystals, dtype=torch.float64)
+    batch = batch_for(model, crystals)
     return model(batch, model.graph.build(batch))
 
 

@@ -56,6 +56,8 @@ class Ensemble(nn.Module):
         self.scale: Literal["intensive", "extensive"] = members[0].scale  # type: ignore[assignment]
         self.kinds = kinds_of(members[0])
         self.inputs: tuple[str, ...] = tuple(getattr(members[0], "inputs", ()))
+        self.site_inputs: tuple[str, ...] = tuple(getattr(members[0], "site_inputs", ()))
+        self.sees_structure = bool(getattr(members[0], "sees_structure", True))
         self.merges_equal = bool(getattr(members[0], "merges_equal", False))
 
     def forward(self, batch: CrystalBatch, graph: Graph) -> dict[str, Tensor]:

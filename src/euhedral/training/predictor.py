@@ -106,7 +106,7 @@ class Predictor:
         if refused:
             raise InvalidRequestError(str(refused[0]))
         data = GraphSet.from_crystals(
-            crystals, spec=self.ensemble.graph, inputs=self.ensemble.inputs, merge_equal=self.ensemble.merges_equal
+            crystals, spec=self.ensemble.graph, inputs=self.ensemble.inputs + self.ensemble.site_inputs, merge_equal=self.ensemble.merges_equal
         )
         answer = ask(self.ensemble, data, batch_size=batch_size)
         numbers = torch.as_tensor(np.concatenate([crystal.numbers for crystal in crystals]))

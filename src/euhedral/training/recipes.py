@@ -95,7 +95,7 @@ def train_ensemble(
     labelled = [crystal for crystal in train if any(_has_label(crystal, name) for name in targets)]
     sets = [
         GraphSet.from_crystals(
-            crystals, spec=pattern.graph, targets=tuple(targets), inputs=getattr(pattern, "inputs", ()),
+            crystals, spec=pattern.graph, targets=tuple(targets), inputs=(*getattr(pattern, "inputs", ()), *getattr(pattern, "site_inputs", ())),
             merge_equal=getattr(pattern, "merges_equal", False),
         ).to(device)
         for crystals in (labelled, validation)
