@@ -1,0 +1,51 @@
+"""Every representation has the symmetries that its card says, and no others."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import numpy as np
+import pytest
+
+from euhedral.testing.chiral import alpha_quartz, tellurium
+from euhedral.testing.invariance import check_invariances
+from euhedral.testing.representation_cards import CARDS
+from euhedral.testing.transforms import SYMMETRIES, OtherElements, Strain
+
+CHANGES = (OtherElements(), Strain(factor=1.05))
+
+
+@pytest.fixture(scope="module")
+def some(crystals):
+    chosen = {name: crystals[name] for name in ("triclinic", "fcc", "heusler", "hexagonal", "vacuum")}
+    return {**chosen, "quartz": alpha_quartz(152), "tellurium": tellurium(154)}
+
+
+@pytest.mark.parametrize("card", CARDS, ids=lambda card: card.name)
+def test_a_representation_has_the_symmetries_of_its_card_and_no_others(card, some):
+    report = check_invariances(
+        card.features, some, expected=card.expected, tolerance=card.tolerance, rng=np.random.default_rng(1)
+    )
+    missing = {transform.name for transform in SYMMETRIES} - report.symmetries
+    assert missing == set(card.lacks), f"{card.name}\n{report}"
+
+
+@pytest.mark.parametrize("card", CARDS, ids=lambda card: card.name)
+def test_a_representation_sees_elements_and_distances_unless_its_card_says_otherwise(card, some):
+    report = check_invariances(
+        card.features, some, expected=card.expected, transforms=CHANGES, tolerance=card.tolerance,
+        rng=np.random.default_rng(1),
+    )  # fmt: skip
+    for change in CHANGES:
+        for name in some:
+            seen = report.largest(change.name, crystal=name) > card.tolerance
+            assert seen != (change.name in card.blind), f"{card.name}, {name}: {change.name}\n{report}"
+
+
+def test_every_card_names_what_it_is_about():
+    assert len({card.name for card in CARDS}) == len(CARDS)
+    for card in CARDS:
+        module, _, name = card.where.partition(":")
+        assert hasattr(import_module(f"euhedral.{module}"), name), card.where
+        assert set(card.lacks) <= {transform.name for transform in SYMMETRIES}
+        assert set(card.blind) <= {change.name for change in CHANGES}
