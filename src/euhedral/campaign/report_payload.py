@@ -20,7 +20,8 @@ from euhedral.core.files.cif_writer import cif_from_crystals
 from euhedral.errors import InvalidRequestError
 from euhedral.metrics.hull import LowerHull
 from euhedral.metrics.validity import METALS
-from euhedral.representations.xrd import WAVELENGTHS, powder_pattern
+from euhedral.representations.spectra.diffraction import powder_pattern
+from euhedral.representations.spectra.radiation import WAVELENGTHS
 
 #: eV/atom; up to here a phase may be metastable, a limit that is usual and arbitrary.
 METASTABLE: Final = 0.1

@@ -1,0 +1,1 @@
+"""Spectra of crystals: powder patterns and pair distributions computed; measured spectra read, compared and prepared."""
