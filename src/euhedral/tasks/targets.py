@@ -7,7 +7,7 @@ A label that is NaN, wholly or in part, is not known and takes no part.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from math import prod
 from typing import Any, Final, Protocol, runtime_checkable
 
@@ -25,9 +25,15 @@ Penalty = Callable[[Tensor], Tensor]
 class Target(Protocol):
     """One thing to learn."""
 
-    #: as in `Crystal.props`, or in `Crystal.site` for what every atom has
-    name: str
-    per_atom: bool
+    @property
+    def name(self) -> str:
+        """As in `Crystal.props`, or in `Crystal.site` for what every atom has."""
+        ...
+
+    @property
+    def per_atom(self) -> bool:
+        """Whether every atom has one."""
+        ...
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -324,10 +330,10 @@ def plain(target: Target) -> str | dict[str, Any]:
     if target == Scalar(target.name):
         return target.name
     kind = next(name for name, cls in KINDS.items() if isinstance(target, cls))
-    return {
-        "kind": kind,
-        **{key: list(value) if isinstance(value, tuple) else value for key, value in asdict(target).items()},
-    }  # type: ignore[call-overload]
+    arguments = {field.name: getattr(target, field.name) for field in fields(KINDS[kind])}
+    return {"kind": kind} | {
+        key: list(value) if isinstance(value, tuple) else value for key, value in arguments.items()
+    }
 
 
 def kinds_of(model: object) -> dict[str, Target]:

@@ -92,5 +92,5 @@ def freeze(model: nn.Module, *, patterns: Sequence[str]) -> int:
     if frozen == named.keys():
         raise InvalidRequestError(f"freezing {', '.join(patterns)} leaves nothing of {type(model).__name__} to train")
     for name in frozen:
-        named[name].requires_grad_(requires_grad=False)
+        named[name].requires_grad = False
     return sum(named[name].numel() for name in frozen)
