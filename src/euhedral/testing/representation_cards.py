@@ -18,8 +18,18 @@ from numpy.typing import NDArray
 from euhedral.core.batch import CrystalBatch
 from euhedral.core.crystal import Crystal
 from euhedral.geometry.wyckoff_form import from_crystal
+from euhedral.representations.composition_graph import CompositionGraph
+from euhedral.representations.gaussian_images import GaussianImages
+from euhedral.representations.gaussian_sums import log_gaussian_sums, pair_of_edge
 from euhedral.representations.graphs import GraphSpec, Nearest, Radius, StrictNearest
-from euhedral.representations.lattice_sums import POTENTIAL_SUMS, PotentialSums
+from euhedral.representations.lattice_edges import (
+    LATTICE_EDGE,
+    LatticeEdges,
+    LatticeFrame,
+    frame_cosines,
+    frame_vectors,
+)
+from euhedral.representations.lattice_sums import POTENTIAL_SUMS, PotentialSums, all_pairs
 from euhedral.representations.line_graph import LineGraph
 from euhedral.representations.potentials import POTNET_PROGRAM
 from euhedral.representations.quotient import DISTANCE, MULTIPLICITY, quotient
@@ -92,6 +102,37 @@ def angles(spec: LineGraph) -> Featuriser:
         return {"angles": torch.cat([torch.stack([length[first], length[second], cosine], 1), elements.double()], 1)}
 
     return OnBatch(features)
+
+
+def lattice_edges(batch: CrystalBatch) -> dict[str, Any]:
+    """Features of Matformer's graph: length, elements and kind of each edge."""
+    graph = LatticeEdges().build(batch)
+    ends = torch.stack([batch.numbers[graph.source], batch.numbers[graph.target], graph.extra[LATTICE_EDGE]], 1)
+    return {"edges": torch.cat([graph.vectors(batch).norm(dim=1, keepdim=True), ends.double()], 1)}
+
+
+def lattice_frame(batch: CrystalBatch) -> dict[str, Any]:
+    """Features of ComFormer's graph: length, angles to the three lattice vectors, and elements of each edge."""
+    graph = LatticeFrame().build(batch)
+    ends = torch.stack([batch.numbers[graph.source], batch.numbers[graph.target]], 1).double()
+    geometry = [graph.vectors(batch).norm(dim=1, keepdim=True), frame_cosines(graph, batch)]
+    return {"edges": torch.cat([*geometry, ends], 1), "frame": frame_vectors(graph, batch)[0].norm(dim=1)}
+
+
+def composition(batch: CrystalBatch) -> dict[str, Any]:
+    """Features of a composition: each element and its share."""
+    extra = CompositionGraph().build(batch).extra
+    return {"elements": torch.stack([extra["element_number"].double(), extra["element_share"]], 1)}
+
+
+def gaussian_sums(batch: CrystalBatch) -> dict[str, Any]:
+    """Features of Crystalformer's sums of Gaussians: what each atom gathers from all others; copies share a sum."""
+    graph = GaussianImages(error=1e-10).build(batch)
+    pair, (source, target) = pair_of_edge(batch, graph=graph), all_pairs(batch)
+    width = torch.full((len(source), 1), 1.4, dtype=torch.float64)
+    logarithm, _ = log_gaussian_sums(graph.vectors(batch).square().sum(1), pair=pair, width=width)
+    gathered = logarithm[:, 0].exp() * batch.numbers[source].sqrt()
+    return {"gathered": torch.zeros(len(batch.frac), dtype=torch.float64).index_add_(0, target, gathered)}
 
 
 def orbits(batch: CrystalBatch) -> dict[str, Any]:
@@ -169,6 +210,23 @@ CARDS: Final[tuple[Card, ...]] = (
         "lattice sums as PotNet's program has them", "representations.potentials:POTNET_PROGRAM",
         sums(PotentialSums(potentials=POTNET_PROGRAM)), {"felt": PerAtom(Invariant())}, tolerance=1e-6,
         lacks={"supercell": "the decay of the Pauli term depends on the volume of the cell"},
+    ),
+    Card(
+        "sums of Gaussians", "representations.gaussian_images:GaussianImages", OnBatch(gaussian_sums),
+        {"gathered": PerAtom(Invariant())},
+    ),
+    Card(
+        "lattice edges (Matformer)", "representations.lattice_edges:LatticeEdges", OnBatch(lattice_edges),
+        {"edges": Unordered(Invariant())},
+    ),
+    Card(
+        "lattice vectors (ComFormer)", "representations.lattice_edges:LatticeFrame", OnBatch(lattice_frame),
+        {"edges": Unordered(Invariant()), "frame": Invariant()},
+        lacks={"mirror": "the frame is right-handed, so that angles to it tell a crystal from its mirror image: SE(3)"},
+    ),
+    Card(
+        "composition", "representations.composition_graph:CompositionGraph", OnBatch(composition),
+        {"elements": Unordered(Invariant(), repeated=False)}, blind={"distances": "only the elements are read"},
     ),
     Card(
         "Wyckoff positions", "geometry.wyckoff_form:from_crystal", wyckoff, _WYCKOFF, tolerance=1e-6,
