@@ -27,7 +27,6 @@ from euhedral.representations.lattice_edges import (
     LatticeEdges,
     LatticeFrame,
     frame_cosines,
-    frame_vectors,
 )
 from euhedral.representations.lattice_sums import POTENTIAL_SUMS, PotentialSums, all_pairs
 from euhedral.representations.line_graph import LineGraph
@@ -112,11 +111,18 @@ def lattice_edges(batch: CrystalBatch) -> dict[str, Any]:
 
 
 def lattice_frame(batch: CrystalBatch) -> dict[str, Any]:
-    """Features of ComFormer's graph: length, angles to the three lattice vectors, and elements of each edge."""
+    """Features of ComFormer's graph: length, angles to the three lattice vectors and elements of edges, as a set and by atom."""
     graph = LatticeFrame().build(batch)
     ends = torch.stack([batch.numbers[graph.source], batch.numbers[graph.target]], 1).double()
-    geometry = [graph.vectors(batch).norm(dim=1, keepdim=True), frame_cosines(graph, batch)]
-    return {"edges": torch.cat([*geometry, ends], 1), "frame": frame_vectors(graph, batch)[0].norm(dim=1)}
+    length, cosines = graph.vectors(batch).norm(dim=1), frame_cosines(graph, batch)
+    # as a set the edges of one element and their mirror images are the same; gathered by atom they are not
+    mixed = cosines @ torch.tensor([[1.3, -2.1, 0.8], [0.6, 1.7, -2.9]], dtype=torch.float64).T
+    message = torch.sin(mixed + length[:, None]) * torch.exp(-length[:, None])
+    empty = torch.zeros(len(batch.frac), 2, dtype=torch.float64)
+    return {
+        "edges": torch.cat([length[:, None], cosines, ends], 1),
+        "atoms": empty.index_add_(0, graph.target, message * ends[:, :1]),
+    }
 
 
 def composition(batch: CrystalBatch) -> dict[str, Any]:
@@ -221,7 +227,8 @@ CARDS: Final[tuple[Card, ...]] = (
     ),
     Card(
         "lattice vectors (ComFormer)", "representations.lattice_edges:LatticeFrame", OnBatch(lattice_frame),
-        {"edges": Unordered(Invariant()), "frame": Invariant()},
+        # equally good frames are images under the crystal's own rotations, which permute its atoms
+        {"edges": Unordered(Invariant()), "atoms": Unordered(Invariant())},
         lacks={"mirror": "the frame is right-handed, so that angles to it tell a crystal from its mirror image: SE(3)"},
     ),
     Card(
