@@ -10,6 +10,7 @@ from euhedral.geometry.cells import supercell, with_cell
 from euhedral.representations.gaussian_images import CRYSTALFORMER_WIDEST, GaussianImages, gaussian_waves
 from euhedral.representations.gaussian_sums import (
     gaussian_wave_sums,
+    image_shares,
     log_gaussian_sums,
     pair_of_edge,
     weighted_image_sums,
@@ -158,6 +159,33 @@ def test_waves_of_a_batch_are_those_of_each_crystal(crystals):
     torch.testing.assert_close(together, torch.cat(alone))
 
 
+@pytest.mark.parametrize("name", ["triclinic", "heusler", "vacuum"])
+def test_wide_gaussians_need_images_only_within_reach_of_the_basis(crystals, name):
+    batch = batch_of(crystals[name])
+    n_pairs = len(crystals[name]) ** 2
+    width = torch.full((n_pairs, 1), 6.0, dtype=torch.float64)
+    near = CENTRES < 4.0
+    _, expected = summed(batch, width, widest=6.0, error=1e-9)
+    graph = GaussianImages(widest=6.0, error=1e-9, reach=9.0).build(batch)
+    whole = GaussianImages(widest=6.0, error=1e-9).build(batch)
+    assert graph.source.numel() < whole.source.numel() / 20
+    pair = pair_of_edge(batch, graph=graph)
+    squared = graph.vectors(batch).square().sum(1)
+    total = gaussian_wave_sums(batch, waves=gaussian_waves(batch, narrowest=6.0, error=1e-12), width=width)
+    share = image_shares(squared, pair=pair, width=width, total=total)
+    psi = weighted_image_sums(share, basis=radial((squared + 1e-20).sqrt()), pair=pair, n_pairs=n_pairs)
+    torch.testing.assert_close(psi[:, :, near], expected[:, :, near], atol=1e-7, rtol=1e-6)
+
+
+def test_pair_out_of_reach_has_no_image_and_no_value(crystals):
+    batch = batch_of(crystals["vacuum"].replace(frac=[[0, 0, 0.0], [0, 0, 0.5]]))
+    graph = GaussianImages(reach=5.0).build(batch)
+    pair = pair_of_edge(batch, graph=graph)
+    assert pair.unique().tolist() == [0, 3]
+    ones = torch.ones(len(pair), 1, dtype=torch.float64)
+    assert (weighted_image_sums(ones, basis=ones, pair=pair, n_pairs=4)[[1, 2]] == 0).all()
+
+
 def test_gradients_by_width_position_and_cell_are_those_of_finite_differences(crystals):
     batch = batch_of(crystals["triclinic"], crystals["fcc"])
     graph = GaussianImages(error=1e-6).build(batch)
@@ -199,6 +227,7 @@ def test_large_cell_lists_every_pair(crystals):
         (lambda batch: GaussianImages(widest=0.0), "from 0.01 to 100 Angstrom"),
         (lambda batch: GaussianImages(widest=float("nan")), "got nan"),
         (lambda batch: GaussianImages(error=2.0), "error of sums of Gaussians"),
+        (lambda batch: GaussianImages(reach=0.0), "reach of the images"),
         (lambda batch: gaussian_waves(batch, narrowest=-1.0, error=1e-3), "narrowest Gaussian"),
         (lambda batch: GaussianImages().build(batch.replace(frac=batch.frac * torch.nan)), "NaN"),
         (lambda batch: GaussianImages(widest=90.0, error=1e-14).build(batch), "need about"),

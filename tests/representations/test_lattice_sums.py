@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from scipy.integrate import quad
 from scipy.spatial.transform import Rotation
+from scipy.special import gamma
 
 from euhedral.core.batch import CrystalBatch
 from euhedral.core.crystal import Crystal
@@ -12,6 +14,7 @@ from euhedral.geometry.cells import supercell, with_cell
 from euhedral.representations.graphs import GraphSpec
 from euhedral.representations.lattice_sums import POTENTIAL_SUMS, PotentialSums, lattice_sums
 from euhedral.representations.potentials import POTNET, POTNET_PROGRAM, Exponential, Power, Screened
+from euhedral.training.graph_set import GraphSet
 
 SMALL = ("triclinic", "fcc", "heusler", "hexagonal", "one_atom", "vacuum")
 MANY = (
@@ -160,6 +163,48 @@ def test_the_authors_program_depends_on_the_cell(crystals):
     assert np.abs(difference[:, 2]).max() > 1e-3
 
 
+def incomplete_bessel(order, x, y=0.0):
+    """int_1^inf t^(-order - 1) exp(-x t - y / t) dt, of which PotNet's program makes its sums."""
+    if x > 40.0:
+        return 0.0
+    return quad(lambda t: t ** (-order - 1.0) * np.exp(-x * t - y / t), 1.0, np.inf, epsabs=1e-14)[0]
+
+
+def potnet_program(crystal, i, j, reach):
+    """PotNet's formulae for one pair, with its scaling of lengths and its grid of images: Coulomb, dispersion, Pauli."""
+    scale = crystal.volume ** (1.0 / 3.0)
+    cell, shift = crystal.cell / scale, (crystal.frac[i] - crystal.frac[j]) @ crystal.cell / scale
+    axes = [np.arange(-reach, reach + 1)] * 3
+    steps = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)
+    squared = ((steps @ cell + shift) ** 2).sum(1)
+    dual = steps @ np.linalg.inv(cell).T
+    dual2, cosine = (dual**2).sum(1), np.cos(2 * np.pi * dual @ shift)
+    result = []
+    for p in (0.5, 3.0):
+        total = -(np.pi**1.5) / (1.5 - p) - (1.0 / p if i == j else 0.0)
+        total += sum(incomplete_bessel(-p, x) for x in squared if x > 1e-12)
+        total += np.pi**1.5 * sum(
+            c * incomplete_bessel(p - 1.5, np.pi**2 * x) for x, c in zip(dual2, cosine, strict=True) if x > 0
+        )
+        result.append(total * scale ** (-2 * p) / gamma(p))
+    decay = 3.0 * np.sqrt(scale)
+    b = decay**2 / (4 * np.pi)
+    total = sum(c * incomplete_bessel(-2.0, b + np.pi * x) for x, c in zip(dual2, cosine, strict=True))
+    total += sum(incomplete_bessel(0.5, np.pi * x, b) for x in squared)
+    return np.array([*result, total * decay / (2 * np.pi)])
+
+
+@pytest.mark.parametrize("pair", [(0, 0), (0, 1), (2, 1)])
+def test_sums_are_those_of_the_formulae_in_the_authors_program(crystals, pair):
+    crystal = crystals["triclinic"]
+    ours = sums(crystal, POTNET_PROGRAM)[pair]
+    np.testing.assert_allclose(ours, potnet_program(crystal, *pair, reach=5), atol=1e-7)
+    # the grid of their configuration ends too soon for this cell
+    assert np.abs(ours - potnet_program(crystal, *pair, reach=3))[0] > 1e-6
+    # the paper's exp(-3 r) is another number
+    assert abs(ours[2] - sums(crystal, POTNET)[pair][2]) > 1e-2
+
+
 def test_the_authors_program_counts_an_atom_itself_and_shrinks_the_decay(crystals):
     crystal = crystals["triclinic"]
     theirs = sums(crystal, POTNET_PROGRAM)[:, :, 2]
@@ -219,6 +264,17 @@ def test_image_of_an_edge_is_the_nearest(crystals):
         nearest = (offset @ batch.cell[batch.crystal_idx[i]]).norm(dim=1).min()
         assert length[edge].item() == pytest.approx(nearest.item(), abs=1e-9)
     assert (graph.image[graph.source == graph.target] == 0).all()
+
+
+def test_sums_are_kept_with_a_data_set_and_cut_with_its_batches(crystals):
+    chosen = [crystals[name] for name in ("triclinic", "one_atom", "heusler", "vacuum")]
+    spec = PotentialSums()
+    kept = GraphSet.from_crystals(chosen, spec=spec, dtype=torch.float64)
+    batch, graph = kept.select(torch.tensor([3, 0]))
+    expected = spec.build(CrystalBatch.from_crystals([chosen[3], chosen[0]], dtype=torch.float64))
+    assert torch.equal(graph.source, expected.source)
+    torch.testing.assert_close(graph.extra[POTENTIAL_SUMS], expected.extra[POTENTIAL_SUMS])
+    torch.testing.assert_close(graph.vectors(batch), expected.vectors(batch))
 
 
 def test_single_precision_batch_gets_single_precision_sums(crystals):

@@ -13,6 +13,7 @@ _EULER = 0.5772156649015329
 _TINY = 1e-300
 _EPS = 1e-16
 _MOST_TERMS = 10_000
+_UPWARD_BELOW = 3.0
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -72,6 +73,14 @@ def upper_gamma_ratio(s, x):
 @njit(cache=True, nogil=True, error_model="numpy")
 def exponential_integral(p, x):
     """E_p(x) = int_1^inf v^(-p) exp(-x v) dv for real p and x > 0 (DLMF 8.19.3; series 8.19.8 and 8.19.10)."""
+    if p >= 0.5 and p + 0.5 == math.floor(p + 0.5) and x < _UPWARD_BELOW:
+        # E_(p+1) = (exp(-x) - x E_p) / p, from E_1/2; errors grow as x^m / (1/2)_m, which stays small
+        root, decay = math.sqrt(x), math.exp(-x)
+        result, order = 1.7724538509055159 / root * math.erfc(root), 0.5
+        while order < p - 0.25:
+            result = (decay - x * result) / order
+            order += 1.0
+        return result
     if x >= 1.0:
         return math.exp(-x) * upper_gamma_fraction(1.0 - p, x)
     whole = p == math.floor(p)

@@ -8,7 +8,7 @@ topology: they are found once for the widest s and kept with the data set. `gaus
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import isfinite, sqrt
+from math import inf, isfinite, sqrt
 from typing import Final
 
 import numpy as np
@@ -37,6 +37,8 @@ class GaussianImages:
     Args:
         widest: Angstrom.
         error: relative.
+        reach: Angstrom; images beyond it are left out whatever the error. Enough for sums that are weighted with functions
+            that vanish there, where the unweighted sum comes from waves; a pair may then have no image.
 
     Raises:
         InvalidRequestError: the width or the error is out of range.
@@ -44,9 +46,14 @@ class GaussianImages:
 
     widest: float = CRYSTALFORMER_WIDEST
     error: float = 1e-4
+    reach: float = inf
 
     def __post_init__(self) -> None:
         _checked("widest Gaussian", self.widest, self.error)
+        if not self.reach > 0.0:
+            raise InvalidRequestError(
+                f"the reach of the images must be a positive number of Angstrom, got {self.reach}"
+            )
 
     def build(self, batch: CrystalBatch) -> Graph:
         """Find the images of a batch.
@@ -64,7 +71,8 @@ class GaussianImages:
         pairs = np.diff(offsets) ** 2
         a = 0.5 / self.widest**2
         # as if atoms were spread evenly; longer lists are made when that was too few
-        usual = 4.0 / 3.0 * np.pi * (self.widest * sqrt(2.0 * np.log(100.0 / self.error))) ** 3
+        radius = min(self.widest * sqrt(2.0 * np.log(100.0 / self.error)), self.reach)
+        usual = 4.0 / 3.0 * np.pi * radius**3
         expected = float((pairs * (usual / np.abs(np.linalg.det(cell)) + 2.0)).sum())
         if expected > _MOST_IMAGES:
             raise InvalidRequestError(
@@ -75,8 +83,8 @@ class GaussianImages:
         source, target, image = _lists(room)
         while True:
             crystal, count = images_of_all(
-                cell, frac, offsets, a, self.error, source, target, image, crystal, count
-            )  # fmt: skip
+                cell, frac, offsets, a, self.error, float(self.reach), source, target, image, crystal, count
+            )
             if crystal == len(cell):
                 break
             room *= 2
@@ -84,8 +92,11 @@ class GaussianImages:
             for old, new in zip((source, target, image), longer, strict=True):
                 new[:count] = old[:count]
             source, target, image = longer
-        kept = (torch.from_numpy(part[:count].copy()).to(batch.device) for part in (source, target, image))
-        return Graph(*kept)
+        return Graph(
+            source=torch.from_numpy(source[:count].copy()).to(batch.device),
+            target=torch.from_numpy(target[:count].copy()).to(batch.device),
+            image=torch.from_numpy(image[:count].copy()).to(batch.device),
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -32,7 +32,7 @@ def reach_of_pair(nearest, a, error, volume, diagonal):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def images_of_all(cell, frac, offsets, a, error, source, target, image, crystal, count):
+def images_of_all(cell, frac, offsets, a, error, reach, source, target, image, crystal, count):
     """List the images of every ordered pair of atoms that count, an atom at no distance from itself too.
 
     Args:
@@ -41,6 +41,7 @@ def images_of_all(cell, frac, offsets, a, error, source, target, image, crystal,
         offsets: (B + 1,).
         a: 1/Angstrom^2, of exp(-a r^2).
         error: relative to the largest term of the pair.
+        reach: Angstrom; images beyond it are left out.
         source: (room,) to fill.
         target: (room,) to fill.
         image: (room, 3) to fill.
@@ -65,6 +66,10 @@ def images_of_all(cell, frac, offsets, a, error, source, target, image, crystal,
                         inside[i, axis] += frac[first + i, m] * cell[b, m, other] * undo[other, axis]
         nearest = np.empty((n, n, 3), np.int64)
         nearest_images(short, inside, change, nearest)
+        whole = np.empty((3, 3), np.int64)
+        for m in range(3):
+            for axis in range(3):
+                whole[m, axis] = int(np.round(change[m, axis]))
         lower, order = triangular(short)
         u, v, w = order[0], order[1], order[2]
         after = count
@@ -77,7 +82,7 @@ def images_of_all(cell, frac, offsets, a, error, source, target, image, crystal,
                     for m in range(3):
                         part += (frac[first + j, m] - frac[first + i, m] + nearest[i, j, m]) * cell[b, m, axis]
                     d2 += part * part
-                radius = reach_of_pair(math.sqrt(d2), a, error, volume, diagonal)
+                radius = min(reach_of_pair(math.sqrt(d2), a, error, volume, diagonal), reach)
                 room = int(most_points(radius, volume, diagonal)) + int(2.0 * radius * lower[6]) + _MARGIN
                 if room > distance.size:
                     scratch, distance = np.empty(6 * room, np.int64), np.empty(2 * room)
@@ -89,11 +94,9 @@ def images_of_all(cell, frac, offsets, a, error, source, target, image, crystal,
                     return b, count
                 for m in range(found):
                     source[after], target[after] = first + j, first + i
+                    na, nb, nc = scratch[3 * m], scratch[3 * m + 1], scratch[3 * m + 2]
                     for axis in range(3):
-                        whole = 0.0
-                        for other in range(3):
-                            whole += scratch[3 * m + other] * change[other, axis]
-                        image[after, axis] = int(np.round(whole))
+                        image[after, axis] = na * whole[0, axis] + nb * whole[1, axis] + nc * whole[2, axis]
                     after += 1
         count = after
     return cell.shape[0], count

@@ -55,19 +55,34 @@ def log_gaussian_sums(squared: Tensor, *, pair: Tensor, width: Tensor) -> tuple[
     return torch.log(total) - nearest[:, None] * half_precision, terms / total[pair]
 
 
+def image_shares(squared: Tensor, *, pair: Tensor, width: Tensor, total: Tensor) -> Tensor:
+    """Divide each image's Gaussian by its pair's sum as it is known from waves.
+
+    Args:
+        squared: (E,) Angstrom^2, squared distances of the images within reach.
+        pair: (E,) int64 from `pair_of_edge`.
+        width: (P, H) Angstrom.
+        total: (P, H) from `gaussian_wave_sums`.
+
+    Returns:
+        (E, H); those of a pair add up to 1 less the share of images out of reach.
+    """
+    return torch.exp(-squared[:, None] * (0.5 / width.square())[pair]) / total[pair]
+
+
 def weighted_image_sums(share: Tensor, *, basis: Tensor, pair: Tensor, n_pairs: int) -> Tensor:
     """Average functions of the distance over the images of each pair: psi.
 
     Pairs with about as many images are multiplied together, so that no more than half of any product is filling.
 
     Args:
-        share: (E, H) from `log_gaussian_sums`.
+        share: (E, H) from `log_gaussian_sums` or `image_shares`.
         basis: (E, K) functions of the distance of each image, such as radial basis functions.
         pair: (E,) int64, rising.
         n_pairs: P.
 
     Returns:
-        (P, H, K).
+        (P, H, K); nothing where a pair has no image.
     """
     sizes = torch.bincount(pair, minlength=n_pairs)
     begin = torch.cumsum(sizes, 0) - sizes

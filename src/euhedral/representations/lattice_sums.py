@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from euhedral.core.batch import CrystalBatch
 from euhedral.core.crystal import Crystal
 from euhedral.errors import InvalidCrystalError, InvalidRequestError
-from euhedral.representations.graphs import Graph
+from euhedral.representations.graphs import ExtraKind, Graph
 from euhedral.representations.potentials import POTNET, PairPotential
 
 #: The name under which a graph keeps its sums.
@@ -91,9 +91,12 @@ class PotentialSums:
         )  # fmt: skip
         source, target = all_pairs(batch)
         return Graph(
-            source=source, target=target, image=torch.from_numpy(image).to(batch.device),
+            source=source,
+            target=target,
+            image=torch.from_numpy(image).to(batch.device),
             extra={POTENTIAL_SUMS: torch.from_numpy(sums).to(device=batch.device, dtype=batch.dtype)},
-        )  # fmt: skip
+            kinds={POTENTIAL_SUMS: ExtraKind(of="edge")},
+        )
 
 
 def lattice_sums(

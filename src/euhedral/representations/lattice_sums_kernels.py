@@ -29,7 +29,7 @@ from euhedral.representations.lattice_bounds_kernels import (
 
 _POWER, _SCREENED = 0, 1
 # Nanoseconds, for the choice of alpha: one potential of one image; one product; one phase; one potential at one vector.
-_IMAGE, _PRODUCT, _PHASE, _VECTOR = 40.0, 0.25, 3.0, 100.0
+_IMAGE, _PRODUCT, _PHASE, _VECTOR = 30.0, 0.3, 3.0, 60.0
 _SMALLEST_SPLIT, _LARGEST_SPLIT = 0.6, 6.0
 _STEP = 1.02
 _BLOCK = 128
