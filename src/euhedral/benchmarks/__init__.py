@@ -1,0 +1,1 @@
+"""Benchmarks: what is trained on what, within which budget, and how the results compare."""

@@ -1,0 +1,66 @@
+"""How many steps of training fit into so many minutes: measured once, then fixed, so that a run can be repeated and resumed."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+import torch
+from torch import nn
+
+from euhedral.training.graph_set import GraphSet
+from euhedral.training.loop import fit
+from euhedral.training.objective import Objective
+from euhedral.training.settings import TrainingSettings
+
+# Steps that are thrown away (compilation, caches), and the time for which steps are then watched.
+_WARM_UP: Final = 2
+_WATCHED_SECONDS: Final = 6.0
+_MOST_WATCHED: Final = 64
+
+
+def seconds_per_step(
+    model: nn.Module, *, train: GraphSet, settings: TrainingSettings, objective: Objective | None = None,
+    clock: Callable[[], float] = time.perf_counter,
+) -> float:  # fmt: skip
+    """Time a step of training on a copy of a network.
+
+    Args:
+        model: as it will be trained; it is left as it is.
+        train: what it will be trained on.
+        settings: how.
+        objective: what is made small, where it is not the error of labels.
+        clock: tells seconds.
+    """
+    trial = copy.deepcopy(model)
+
+    def run(steps: int) -> float:
+        few = replace(settings, steps=steps, patience=None)
+        began = clock()
+        fit(trial, train=train, settings=few, rng=torch.Generator().manual_seed(0), objective=objective)
+        return clock() - began
+
+    run(_WARM_UP)
+    steps, spent = 1, run(1)
+    while spent < _WATCHED_SECONDS and steps < _MOST_WATCHED:
+        steps *= 2
+        spent = run(steps)
+    return spent / steps
+
+
+def within(settings: TrainingSettings, *, minutes: float, seconds_a_step: float, n_crystals: int) -> TrainingSettings:
+    """Shorten a run to what fits into a budget, never lengthen it; the schedule is shortened with it.
+
+    Args:
+        settings: the paper's.
+        minutes: of training.
+        seconds_a_step: as measured.
+        n_crystals: in the training set.
+    """
+    affordable = max(1, math.floor(60.0 * minutes / seconds_a_step))
+    steps, _ = settings.length(n_crystals)
+    return replace(settings, steps=min(steps, affordable), patience=None, validate_every=10**9)

@@ -1,0 +1,207 @@
+"""One system, one fold, one seed: trained within the budget, its predictions and costs written to one folder.
+
+    python -m euhedral.benchmarks.job FOLDER
+
+reads FOLDER/job.json and leaves there `predictions.parquet` and `record.json`; a job that was killed goes on from its
+checkpoint. It runs in a process of its own, so that its memory is its own and its failure nobody else's.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from euhedral.benchmarks.baselines import BASELINES, predict_baseline
+from euhedral.benchmarks.protocol import Parts, Protocol, parts_of, protocol
+from euhedral.core.crystal import Crystal
+from euhedral.core.writing import write_atomically
+from euhedral.errors import EuhedralError, FileFormatError
+
+PREDICTIONS: Final = "predictions.parquet"
+RECORD: Final = "record.json"
+_COVERAGE: Final = 0.9
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one process does.
+
+    Args:
+        protocol: its name.
+        system: a row of the registry, or a baseline.
+        split: one of the protocol's.
+        seed: one of the protocol's.
+        minutes: of training; the protocol's where None.
+    """
+
+    protocol: str
+    system: str
+    split: str
+    seed: int
+    minutes: float | None = None
+
+    @property
+    def name(self) -> str:
+        """A folder's name."""
+        return f"{self.system}_{self.split}_{self.seed}"
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What a system says of the test crystals, and what it cost.
+
+    Args:
+        predicted: {target: (M, ...)}.
+        lower: {target: (M, ...)} lower ends of 90% intervals; empty for what has none.
+        upper: {target: (M, ...)}.
+        costs: seconds, parameters and departures, for the record.
+    """
+
+    predicted: Mapping[str, NDArray]
+    lower: Mapping[str, NDArray]
+    upper: Mapping[str, NDArray]
+    costs: Mapping[str, Any]
+
+
+def perform(job: Job, *, folder: Path) -> dict[str, Any]:
+    """Train, predict, and write; returns the record.
+
+    Raises:
+        EuhedralError: the data are missing, the system cannot learn these targets, or training diverged.
+    """
+    import torch
+
+    asked = protocol(job.protocol)
+    torch.set_num_threads(asked.threads)
+    parts = parts_of(asked, split=job.split)
+    test = list(parts.test)
+    if job.system in BASELINES:
+        outcome = Outcome(*predict_baseline(job.system, parts=parts, kinds=asked.kinds, seed=job.seed))
+    else:
+        outcome = train_and_predict(job, asked=asked, parts=parts, test=test, folder=folder)
+    _write_predictions(folder / PREDICTIONS, crystals=test, outcome=outcome, names=tuple(asked.kinds))
+    record = {
+        "protocol": job.protocol, "version": asked.version, "system": job.system, "split": job.split, "seed": job.seed,
+        "train": len(parts.train), "validation": len(parts.validation), "test": len(test), **outcome.costs,
+        "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+    }  # fmt: skip
+    write_atomically(folder / RECORD, content=json.dumps(record, indent=1) + "\n")
+    return record
+
+
+def train_and_predict(job: Job, *, asked: Protocol, parts: Parts, test: Sequence[Crystal], folder: Path) -> Outcome:
+    """Train one network within the budget and let it predict.
+
+    Raises:
+        EuhedralError: as in `perform`.
+    """
+    import torch
+
+    from euhedral.benchmarks.budget import seconds_per_step, within
+    from euhedral.models.registry import row
+    from euhedral.training.ensemble import Ensemble
+    from euhedral.training.graph_set import GraphSet
+    from euhedral.training.loop import fit
+    from euhedral.training.predictor import Predictor
+    from euhedral.training.recipes import BOUNDS, calibrate
+    from euhedral.training.settings import settings_of
+
+    known = row(job.system)
+    torch.manual_seed(job.seed)
+    model = known.load()(targets=list(asked.targets))
+    began = time.perf_counter()
+    inputs = (*getattr(model, "inputs", ()), *getattr(model, "site_inputs", ()))
+    merges = bool(getattr(model, "merges_equal", False))
+    sets = [
+        GraphSet.from_crystals(
+            list(part), spec=model.graph, targets=tuple(asked.kinds), inputs=inputs, merge_equal=merges
+        )
+        for part in (parts.train, parts.validation)
+    ]
+    graph_seconds = time.perf_counter() - began
+    published = settings_of(known.training, whose=known.name)
+    minutes = job.minutes if job.minutes is not None else asked.minutes
+    budget = folder / "budget.json"
+    settings, a_step = published, None
+    if minutes is not None:
+        if budget.exists():  # a run that goes on keeps the length that it began with
+            a_step = float(json.loads(budget.read_text(encoding="utf-8"))["seconds_per_step"])
+        else:
+            a_step = seconds_per_step(model, train=sets[0], settings=published)
+            write_atomically(budget, content=json.dumps({"seconds_per_step": a_step}) + "\n")
+        settings = within(published, minutes=minutes, seconds_a_step=a_step, n_crystals=len(sets[0]))
+    done = fit(
+        model, train=sets[0], validation=sets[1] if settings.patience else None, settings=settings,
+        rng=torch.Generator().manual_seed(job.seed), checkpoint=folder / "checkpoint.safetensors",
+    )  # fmt: skip
+    ensemble = Ensemble([model], bounds={name: BOUNDS[name] for name in asked.kinds if name in BOUNDS})
+    conformal, novelty = calibrate(
+        ensemble, train=sets[0], validation=sets[1], rng=torch.Generator().manual_seed(job.seed)
+    )
+    predictor = Predictor(
+        system=job.system, config={}, ensemble=ensemble, conformal=conformal, novelty=novelty, card={}
+    )  # fmt: skip
+    began = time.perf_counter()
+    answers = predictor.predict(test, coverage=_COVERAGE)
+    seconds = time.perf_counter() - began
+    steps, published_steps = settings.length(len(sets[0]))[0], published.length(len(sets[0]))[0]
+    training_seconds = sum(epoch.seconds for epoch in done.history)
+    batches = -(-len(sets[0]) // settings.batch_size)
+    return Outcome(
+        predicted={name: answer.value for name, answer in answers.items()},
+        lower={name: answer.lower for name, answer in answers.items()},
+        upper={name: answer.upper for name, answer in answers.items()},
+        costs={
+            "parameters": sum(parameter.numel() for parameter in model.parameters()),
+            "graph_seconds": round(graph_seconds, 2), "training_seconds": round(training_seconds, 1),
+            "seconds_per_epoch": round(training_seconds / steps * batches, 2), "epochs": round(steps / batches, 2),
+            "published_epochs": round(published_steps / batches, 2), "settings": str(settings),
+            "inference_ms_per_crystal": round(1000.0 * seconds / len(test), 3),
+            "share_unlike_training": round(float(next(iter(answers.values())).unlike_training.mean()), 4),
+        },
+    )  # fmt: skip
+
+
+def _write_predictions(path: Path, *, crystals: Sequence[Crystal], outcome: Outcome, names: Sequence[str]) -> None:
+    import io
+
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns: dict[str, Any] = {"id": [crystal.id for crystal in crystals]}
+    kept = {"": outcome.predicted, ".lower": outcome.lower, ".upper": outcome.upper}
+    for name in names:
+        for suffix, values in kept.items():
+            if name in values:
+                flat = np.asarray(values[name], dtype=np.float64).reshape(len(values[name]), -1)
+                columns[name + suffix] = pa.array(list(flat.astype(np.float32)), pa.list_(pa.float32()))
+    buffer = io.BytesIO()
+    pq.write_table(pa.table(columns), buffer, compression="zstd")
+    write_atomically(path, content=buffer.getvalue())
+
+
+def main() -> None:
+    """Perform the job of a folder; what went wrong is the last line, and the exit code is 1."""
+    folder = Path(sys.argv[1])
+    try:
+        try:
+            job = Job(**json.loads((folder / "job.json").read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as error:
+            raise FileFormatError(f"{folder}/job.json is no job: {error}") from error
+        perform(job, folder=folder)
+    except EuhedralError as error:
+        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""Run a protocol: every system, fold and seed in a process of its own; what is finished stays, what failed is said."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+from euhedral.benchmarks.job import RECORD, Job
+from euhedral.benchmarks.protocol import Protocol
+from euhedral.core.writing import write_atomically
+
+FAILURE: Final = "failure.json"
+
+#: Called with a job, "skipped" | "begun" | "done" | "failed", and what there is to say of it.
+Report = Callable[[Job, str, str], None]
+
+
+def jobs_of(
+    asked: Protocol, *, systems: Sequence[str], minutes: float | None = None, splits: Sequence[str] = (),
+) -> list[Job]:  # fmt: skip
+    """List what a protocol asks of some systems, fold by fold so that all have their first fold early.
+
+    Args:
+        asked: the protocol.
+        systems: rows of the registry, or baselines.
+        minutes: of training, where the protocol's are not wanted.
+        splits: only these of the protocol's; all when empty.
+    """
+    chosen = [split for split in asked.splits if not splits or split in splits]
+    return [
+        Job(protocol=asked.name, system=system, split=split, seed=seed, minutes=minutes)
+        for seed in asked.seeds
+        for split in chosen
+        for system in systems
+    ]
+
+
+def run(jobs: Sequence[Job], *, out: Path, threads: int, report: Report) -> None:
+    """Do the jobs one after another; those that have a record are not done again, those that failed are tried again.
+
+    Args:
+        jobs: in order.
+        out: a folder; each job gets one in it.
+        threads: of the processor, for each job.
+        report: told what happens.
+
+    Raises:
+        RunFolderError: the folder cannot be written.
+    """
+    for job in jobs:
+        folder = folder_of(job, out=out)
+        if (folder / RECORD).exists():
+            report(job, "skipped", "done before")
+            continue
+        write_atomically(folder / "job.json", content=json.dumps(asdict(job)) + "\n")
+        report(job, "begun", "")
+        environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "NUMBA_NUM_THREADS": str(threads)}
+        done = subprocess.run(  # noqa: S603 - this interpreter, this package
+            [sys.executable, "-m", "euhedral.benchmarks.job", str(folder)],
+            env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+        if done.returncode == 0:
+            (folder / FAILURE).unlink(missing_ok=True)
+            report(job, "done", "")
+            continue
+        lines = [line for line in done.stderr.splitlines() if line.strip()]
+        why = lines[-1] if lines else f"ended by signal {-done.returncode}"
+        write_atomically(folder / FAILURE, content=json.dumps({"reason": why, "exit": done.returncode}) + "\n")
+        report(job, "failed", why)
+
+
+def folder_of(job: Job, *, out: Path) -> Path:
+    """Where a job's files are."""
+    return out / job.protocol / job.name
+
+
+def records(asked: Protocol, *, out: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Go through the finished jobs of a protocol: folder and record; those of another version are left out."""
+    for file in sorted((out / asked.name).glob(f"*/{RECORD}")):
+        record = json.loads(file.read_text(encoding="utf-8"))
+        if record["version"] == asked.version:
+            yield file.parent, record
+
+
+def failures(asked: Protocol, *, out: Path) -> list[tuple[str, str]]:
+    """List the jobs that failed, with the reason."""
+    found = sorted((out / asked.name).glob(f"*/{FAILURE}"))
+    return [(file.parent.name, json.loads(file.read_text(encoding="utf-8"))["reason"]) for file in found]

@@ -1,0 +1,37 @@
+import numpy as np
+import pytest
+
+from euhedral.benchmarks.protocol import parts_of, protocol, protocols, read_protocol
+from euhedral.data.catalogue import SHIPPED
+from euhedral.data.sources import sources
+from euhedral.errors import FileFormatError, UnknownNameError
+
+
+@pytest.mark.parametrize("name", protocols())
+def test_every_protocol_names_data_that_can_be_loaded(name):
+    assert protocol(name).dataset in {*SHIPPED, *sources()}
+    assert protocol(name).kinds
+
+
+def test_the_same_crystals_are_taken_every_time_and_no_part_shares_any():
+    first, second = (parts_of(protocol("sample"), split="official") for _ in range(2))
+    assert first.test.ids.tolist() == second.test.ids.tolist()
+    ids = [set(part.ids.tolist()) for part in (first.train, first.validation, first.test)]
+    assert not ids[0] & ids[1]
+    assert not ids[0] & ids[2]
+    assert not ids[1] & ids[2]
+
+
+def test_a_split_without_validation_part_gets_one_from_the_training_part():
+    parts = parts_of(protocol("sample"), split="fold-1")
+    assert 0 < len(parts.validation) <= 0.1 * (len(parts.train) + len(parts.validation)) + 1
+    assert not np.isin(parts.validation.ids, parts.train.ids).any()
+
+
+def test_mistakes_in_a_protocol_are_one_line():
+    with pytest.raises(FileFormatError, match=r"own\.toml is no protocol: .*unexpected keyword"):
+        read_protocol('name = "x"\nfolds = 3', where="own.toml")
+    with pytest.raises(FileFormatError, match=r"own\.toml is no protocol"):
+        read_protocol("name = ", where="own.toml")
+    with pytest.raises(UnknownNameError, match="did you mean sample"):
+        protocol("sampel")

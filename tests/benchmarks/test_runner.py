@@ -1,0 +1,60 @@
+import json
+
+import pytest
+
+from euhedral.benchmarks.budget import within
+from euhedral.benchmarks.job import Job, perform
+from euhedral.benchmarks.leaderboard import leaderboard, rows
+from euhedral.benchmarks.protocol import protocol
+from euhedral.benchmarks.runner import failures, jobs_of, run
+from euhedral.training.settings import TrainingSettings
+
+
+@pytest.fixture
+def events():
+    return []
+
+
+@pytest.fixture
+def report(events):
+    return lambda job, what, why: events.append((job.system, what, why))
+
+
+def test_a_failure_does_not_stop_the_others_and_what_is_done_is_not_done_again(tmp_path, events, report, monkeypatch):
+    monkeypatch.delenv("EUHEDRAL_DATA", raising=False)
+    monkeypatch.setenv("EUHEDRAL_CACHE", str(tmp_path / "cache"))
+    missing = jobs_of(protocol("mp20-quick"), systems=["constant"])
+    jobs = [*missing, *jobs_of(protocol("sample"), systems=["constant"])]
+    run(jobs, out=tmp_path, threads=1, report=report)
+    assert [event[1] for event in events] == ["begun", "failed", "begun", "done"]
+    assert "euhedral fetch mp-20" in events[1][2]
+    assert failures(protocol("mp20-quick"), out=tmp_path)[0][0] == "constant_official_0"
+    events.clear()
+    run(jobs[1:], out=tmp_path, threads=1, report=report)
+    assert [event[1] for event in events] == ["skipped"]
+
+
+def test_a_network_is_trained_within_the_budget_and_placed_beside_the_constant(tmp_path):
+    asked = protocol("sample")
+    for system in ("constant", "cgcnn"):
+        job = Job(protocol="sample", system=system, split="official", seed=0, minutes=0.005)
+        folder = tmp_path / "sample" / job.name
+        folder.mkdir(parents=True)
+        record = perform(job, folder=folder)
+    assert record["epochs"] < record["published_epochs"]
+    assert record["parameters"] > 10_000
+    assert json.loads((folder / "record.json").read_text()) == record
+    board = leaderboard(asked, out=tmp_path)
+    table = {(row["system"], row["target"]): row for row in rows(board)}
+    assert len(table) == 4
+    network = table["cgcnn", "band_gap"]
+    assert network["low"] < network["error"] < network["high"]
+    assert network["beats_composition"] in {True, False}
+    assert table["constant", "band_gap"]["beats_composition"] is None
+    assert 0.6 < network["coverage"] <= 1.0
+
+
+def test_a_budget_shortens_a_run_and_never_lengthens_it():
+    published = TrainingSettings(epochs=10, batch_size=10)
+    assert within(published, minutes=1, seconds_a_step=1.0, n_crystals=1000).steps == 60
+    assert within(published, minutes=1e6, seconds_a_step=1.0, n_crystals=1000).steps == 1000
