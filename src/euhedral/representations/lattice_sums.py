@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 from euhedral.core.batch import CrystalBatch
 from euhedral.core.crystal import Crystal
 from euhedral.errors import InvalidCrystalError, InvalidRequestError
+from euhedral.representations import dense
 from euhedral.representations.graphs import ExtraKind, Graph
 from euhedral.representations.potentials import POTNET, PairPotential
 
@@ -128,11 +129,7 @@ def all_pairs(batch: CrystalBatch) -> tuple[torch.Tensor, torch.Tensor]:
     Returns:
         source and target (E,) int64, those of one target together, in the order of the sources.
     """
-    per_atom = batch.n_atoms[batch.crystal_idx]
-    target = torch.repeat_interleave(torch.arange(len(per_atom), device=batch.device), per_atom)
-    begin = torch.cumsum(per_atom, 0) - per_atom
-    source = torch.arange(target.numel(), device=batch.device) - begin[target]
-    return source + batch.offsets[batch.crystal_idx[target]], target
+    return dense.all_pairs(batch.n_atoms, loops=True)
 
 
 def _all_sums(

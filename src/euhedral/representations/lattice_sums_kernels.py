@@ -34,6 +34,7 @@ _SMALLEST_SPLIT, _LARGEST_SPLIT = 0.6, 6.0
 _STEP = 1.02
 _BLOCK = 128
 _FAR_EXPONENT = 700.0
+_LESS = 1.0 - 1e-12
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -233,7 +234,12 @@ def nearest_images(cell, frac, change, image):
                 rest[axis] = frac[j, axis] - frac[i, axis]
                 wrap[axis] = -np.round(rest[axis])
                 rest[axis] += wrap[axis]
-            best = np.inf
+            # of images that tie within rounding the one already next to the origin stays
+            best = 0.0
+            for axis in range(3):
+                out[axis] = rest[0] * cell[0, axis] + rest[1] * cell[1, axis] + rest[2] * cell[2, axis]
+                best += out[axis] * out[axis]
+                chosen[axis] = 0.0
             for na in range(-1, 2):
                 for nb in range(-1, 2):
                     for nc in range(-1, 2):
@@ -245,7 +251,7 @@ def nearest_images(cell, frac, change, image):
                                 + (rest[2] + nc) * cell[2, axis]
                             )
                             d2 += out[axis] * out[axis]
-                        if d2 < best:
+                        if d2 < best * _LESS:
                             best = d2
                             chosen[0], chosen[1], chosen[2] = na, nb, nc
             for axis in range(3):
