@@ -85,7 +85,7 @@ def orbit_constraint(unit: AsymmetricUnit) -> OrbitConstraint:
     # the lattice translation that puts the image where the crystal has its atom
     images = np.einsum("nij,nj->ni", linear, unit.frac[anchor]) + shift
     shift += np.round(whole.frac - images)
-    inverse = np.linalg.inv(linear)
+    inverse = np.asarray(np.linalg.inv(linear), dtype=np.float64)
     mean = np.zeros((len(unit), len(whole)))
     mean[anchor, np.arange(len(whole))] = 1.0 / unit.multiplicities[anchor]
     return OrbitConstraint(

@@ -103,7 +103,7 @@ class PlaneGroup:
 
     def contains(self, frac: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Whether each of (..., 2) points lies in the asymmetric unit, its edge included."""
-        return (frac @ self.region[:, :2].T + self.region[:, 2] >= -_INSIDE).all(-1)
+        return np.asarray((frac @ self.region[:, :2].T + self.region[:, 2] >= -_INSIDE).all(-1))
 
     def into_region(self, frac: NDArray[np.float64]) -> NDArray[np.float64]:
         """Find the equivalent of a (2,) point in the asymmetric unit; of several on the edge the smallest."""

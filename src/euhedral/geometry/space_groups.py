@@ -64,7 +64,7 @@ class SpaceGroup:
 
     def contains(self, frac: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Whether each of (..., 3) fractional coordinates lies in the asymmetric unit, its surface included."""
-        return (frac @ self.region[:, :3].T + self.region[:, 3] >= -_INSIDE).all(-1)
+        return np.asarray((frac @ self.region[:, :3].T + self.region[:, 3] >= -_INSIDE).all(-1))
 
     def into_region(self, frac: NDArray[np.float64]) -> NDArray[np.float64]:
         """Move points into the asymmetric unit.

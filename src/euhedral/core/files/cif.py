@@ -81,7 +81,7 @@ def _holds_structure(block: Block) -> bool:
 
 def _crystal(block: Block, *, where: str, label: str) -> Crystal:
     sites = read_sites(block, where=where)
-    cell = _cell(block, where=where)
+    cell = read_cell(block, where=where)
     operations = _operations(block, cell=cell, sites=sites, where=where)
     frac, source, image_of = sites.frac, None, None
     if operations is not None:
@@ -100,7 +100,17 @@ def _crystal(block: Block, *, where: str, label: str) -> Crystal:
     return Crystal(cell=cell, frac=frac, numbers=numbers, id=label, site=site, props=_props(block))
 
 
-def _cell(block: Block, *, where: str) -> NDArray[np.float64]:
+def read_cell(block: Block, *, where: str) -> NDArray[np.float64]:
+    """Read the (3, 3) lattice vectors of a block, Angstrom.
+
+    Args:
+        block: the data block.
+        where: what errors call the file.
+
+    Raises:
+        FileFormatError: a length or an angle is missing or no number.
+        InvalidCrystalError: no cell has these parameters.
+    """
     values = []
     for tag in _CELL:
         text = block.get(tag)
