@@ -8,7 +8,14 @@ import numpy as np
 from numba import njit
 
 from euhedral.geometry.neighbour_kernels import images_within, triangular
-from euhedral.representations.lattice_bounds_kernels import gaussian_tail, half_diagonal, inverse, most_points, reduced
+from euhedral.representations.lattice_bounds_kernels import (
+    gaussian_tail,
+    half_diagonal,
+    inside_cell,
+    inverse,
+    most_points,
+    reduced,
+)
 from euhedral.representations.lattice_sums_kernels import half_of_waves, nearest_images
 
 _ROUNDS = 6
@@ -57,13 +64,7 @@ def images_of_all(cell, frac, offsets, a, error, reach, source, target, image, c
         undo, volume = inverse(short)
         volume = abs(volume)
         diagonal = half_diagonal(short)
-        inside = np.empty((n, 3))
-        for i in range(n):
-            for axis in range(3):
-                inside[i, axis] = 0.0
-                for m in range(3):
-                    for other in range(3):
-                        inside[i, axis] += frac[first + i, m] * cell[b, m, other] * undo[other, axis]
+        inside = inside_cell(frac[first : first + n], cell[b], undo)
         nearest = np.empty((n, n, 3), np.int64)
         nearest_images(short, inside, change, nearest)
         whole = np.empty((3, 3), np.int64)

@@ -94,6 +94,22 @@ def inverse(cell):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def inside_cell(frac, cell, undo):
+    """Write fractional coordinates (n, 3) of a cell as those of another, of which the inverse is given; not wrapped."""
+    change = np.zeros((3, 3))
+    for m in range(3):
+        for axis in range(3):
+            for other in range(3):
+                change[m, axis] += cell[m, other] * undo[other, axis]
+    out = np.zeros(frac.shape)
+    for i in range(frac.shape[0]):
+        for axis in range(3):
+            for m in range(3):
+                out[i, axis] += frac[i, m] * change[m, axis]
+    return out
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def half_diagonal(cell):
     """Half the longest diagonal of a cell."""
     longest = 0.0

@@ -45,6 +45,8 @@ class Power:
     """
 
     kind: ClassVar[int] = 0
+    itself: ClassVar[bool] = False
+    shrinks_with_cell: ClassVar[bool] = False
 
     exponent: float = 1.0
 
@@ -62,16 +64,6 @@ class Power:
         """What the compiled loops are given."""
         return float(self.exponent)
 
-    @property
-    def itself(self) -> bool:
-        """Whether an atom at no distance from itself counts: it cannot."""
-        return False
-
-    @property
-    def shrinks_with_cell(self) -> bool:
-        """Whether the decay depends on the cell: it does not."""
-        return False
-
 
 @dataclass(frozen=True)
 class Screened:
@@ -87,6 +79,8 @@ class Screened:
     """
 
     kind: ClassVar[int] = 1
+    itself: ClassVar[bool] = False
+    shrinks_with_cell: ClassVar[bool] = False
 
     length: float
 
@@ -97,16 +91,6 @@ class Screened:
     def parameter(self) -> float:
         """What the compiled loops are given: 1 / l."""
         return 1.0 / float(self.length)
-
-    @property
-    def itself(self) -> bool:
-        """Whether an atom at no distance from itself counts: it cannot."""
-        return False
-
-    @property
-    def shrinks_with_cell(self) -> bool:
-        """Whether the decay depends on the cell: it does not."""
-        return False
 
 
 @dataclass(frozen=True)
