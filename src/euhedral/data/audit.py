@@ -5,21 +5,25 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
 from euhedral.core.crystal import Crystal
 from euhedral.core.writing import write_atomically
 from euhedral.data.card import Audit
+from euhedral.data.labels import LabelError
 from euhedral.data.quantities import quantities
-from euhedral.errors import DisorderedCrystalError, EuhedralError, FileFormatError, InvalidCrystalError
+from euhedral.data.tensors import full_tensor, point_group, symmetry_error
+from euhedral.errors import DisorderedCrystalError, EuhedralError, InvalidCrystalError
 
 #: Angstrom; no two atoms of a crystal are so near (H2 has 0.74).
 TOO_CLOSE: Final = 0.5
+#: Relative departure of a tensor from the symmetry of its crystal that is remarked upon.
+ASYMMETRIC: Final = 0.01
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,7 @@ class Auditor:
     _seen: set[str] = field(default_factory=set)
     _unlabelled: Counter[str] = field(default_factory=Counter)
     _strange: Counter[str] = field(default_factory=Counter)
+    _asymmetric: Counter[str] = field(default_factory=Counter)
 
     def keep(self, crystal: Crystal, *, file: str, row: int) -> bool:
         """Decide about a crystal that could be read; a second one of the same id is rejected."""
@@ -67,12 +72,27 @@ class Auditor:
         self.kept += 1
         known = quantities()
         for target in self.targets:
-            value = crystal.props.get(target)
+            value = crystal.props.get(target, crystal.site.get(target))
             if value is None:
                 self._unlabelled[target] += 1
-            elif target in known and not known[target].plausible[0] <= value <= known[target].plausible[1]:
-                self._strange[target] += 1
+            elif target in known:
+                low, high = known[target].plausible
+                if not low <= np.nanmin(value) <= np.nanmax(value) <= high:
+                    self._strange[target] += 1
+        self._check_tensors(crystal, [name for name in self.targets if name in known and known[name].frame])
         return True
+
+    def _check_tensors(self, crystal: Crystal, targets: Sequence[str]) -> None:
+        tensors = {name: crystal.props[name] for name in targets if name in crystal.props}
+        if not tensors:
+            return
+        try:
+            group = point_group(crystal)
+        except InvalidCrystalError:
+            self._asymmetric.update(tensors.keys())  # cannot be said to obey what is not found
+            return
+        for name, tensor in tensors.items():
+            self._asymmetric[name] += symmetry_error(full_tensor(tensor), group=group) > ASYMMETRIC
 
     def unusable(self, error: EuhedralError, *, file: str, row: int, id: str) -> None:  # noqa: A002
         """Record a row that gave no crystal."""
@@ -90,7 +110,12 @@ class Auditor:
         ]
         for name, count in self._strange.items():
             low, high = known[name].plausible
-            remarks.append(f"{count:,} crystals have a {name} outside {low:g} to {high:g} {known[name].unit}")
+            remarks.append(f"{count:,} crystals have a {name} outside {low:g} to {high:g} {known[name].unit}".rstrip())
+        remarks += [
+            f"{count:,} crystals have a {name} that departs by more than {ASYMMETRIC:.0%} from the crystal's symmetry"
+            for name, count in self._asymmetric.items()
+            if count
+        ]
         kinds = Counter(reject.kind for reject in self.rejects)
         return Audit(read=self.read, kept=self.kept, rejects=dict(sorted(kinds.items())), remarks=tuple(remarks))
 
@@ -127,20 +152,6 @@ def _kind(error: EuhedralError) -> str:
         return "disordered"
     if isinstance(error, InvalidCrystalError):
         return "invalid structure"
+    if isinstance(error, LabelError):
+        return "wrong label"
     return "unreadable"
-
-
-def value_of(row: Mapping[str, Any], column: str, *, where: str) -> float | None:
-    """Read a number from a row; empty, null and NaN are None.
-
-    Raises:
-        FileFormatError: the cell holds something else.
-    """
-    cell = row.get(column)
-    if cell is None or (isinstance(cell, str) and not cell.strip()):
-        return None
-    try:
-        number = float(cell)
-    except ValueError:
-        raise FileFormatError(f"{where}: column {column!r} holds {str(cell)[:20]!r}, expected a number") from None
-    return None if np.isnan(number) else number

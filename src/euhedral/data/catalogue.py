@@ -77,6 +77,11 @@ def load(name: str, *, progress: Progress | None = None) -> Dataset:
             return Dataset.open(path)
         if found is not None:
             return _converted(source, found=found, path=path, progress=progress)
+    if not source.originals:
+        raise MissingDataError(
+            f"{name} is not on this machine and its authors publish no file of it that can be fetched; "
+            f"set EUHEDRAL_DATA to a folder that holds {source.folder}/{source.tables[0].file}"
+        )
     raise MissingDataError(
         f"{name} is not in {cache_folder()}; run: euhedral fetch {name} (about {source.megabytes} MB, {source.licence})"
     )
@@ -148,11 +153,11 @@ def _on_disk(source: Source) -> list[tuple[str, list[FoundPart] | None]]:
     folders = [originals_folder(source.name), *([mirror / source.folder] if mirror else [])]
     for folder in folders:
         found = [FoundPart(part, folder / part.file) for part in source.originals]
-        if all(file.path.is_file() for file in found):
+        if found and all(path.is_file() for file in found for path in file.paths):
             return [("original", found)]
     if mirror is not None:
         found = [FoundPart(part, mirror / source.folder / part.file) for part in source.tables]
-        if all(file.path.is_file() for file in found):
+        if all(path.is_file() for file in found for path in file.paths):
             return [("mirror", found)]
     return [("original", None), ("mirror", None)]
 
@@ -169,7 +174,7 @@ def _present(source: Source) -> str:
 
 def _made_from(path: Path, found: list[FoundPart], *, recipe: str) -> bool:
     card = Dataset.open(path).card
-    files = [(file.path.name, file.path.stat().st_size) for file in found]
+    files = [(each.name, each.stat().st_size) for file in found for each in file.paths]
     return card.recipe == recipe and [(file.name, file.size) for file in card.sources] == files
 
 

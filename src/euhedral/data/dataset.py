@@ -178,7 +178,7 @@ class Dataset:
         if target not in self.targets:
             raise unknown_name(f"target in {self.card.name!r}", target, self.targets, where="euhedral datasets")
         found = ~np.isnan(self.column(target))
-        found = np.asarray(found.reshape(len(found), -1).any(axis=1))
+        found = np.asarray(found.any(axis=tuple(range(1, found.ndim))))
         if self.described[target].kind != "site":
             return found
         offsets, _ = self._columns.atoms()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from euhedral.core.writing import write_atomically
 from euhedral.data.cache import originals_folder
@@ -50,6 +50,8 @@ def announcement(name: str) -> str:
         UnknownNameError: no source has this name.
     """
     known = source(name)
+    if not known.originals:
+        return _unpublished(known)
     hosts = sorted({urlsplit(part.url).netloc for part in known.originals})
     return (
         f"{known.title}: {len(known.originals)} file{'s' if len(known.originals) > 1 else ''}, about {known.megabytes} MB "
@@ -67,29 +69,45 @@ def fetch(name: str, *, progress: Progress | None = None, timeout: float = 30.0)
 
     Raises:
         UnknownNameError: no source has this name.
-        MissingDataError: the network or a server does not answer; run it again to go on where it stopped.
+        MissingDataError: the network or a server does not answer (run it again to go on where it stopped), or nothing of the
+            set can be fetched.
         FileFormatError: a file is not the one that was expected.
         RunFolderError: the cache folder cannot be written.
     """
     known = source(name)
+    if not known.originals:
+        raise MissingDataError(_unpublished(known))
     folder = originals_folder(name)
     return [
-        _fetch_part(known, part=part, folder=folder, progress=progress, timeout=timeout) for part in known.originals
+        _fetch_part(known, part=part, name=name, folder=folder, progress=progress, timeout=timeout)
+        for part in known.originals
+        for name in part.files
     ]
 
 
-def _fetch_part(known: Source, *, part: Part, folder: Path, progress: Progress | None, timeout: float) -> Fetched:
-    path = folder / part.file
+def _unpublished(known: Source) -> str:
+    return (
+        f"{known.name}: its authors publish no file of it that can be fetched; set EUHEDRAL_DATA to a folder that holds "
+        f"{known.folder}/{known.tables[0].file}"
+    )
+
+
+def _fetch_part(
+    known: Source, *, part: Part, name: str, folder: Path, progress: Progress | None, timeout: float
+) -> Fetched:
+    path = folder / name
     record = path.with_name(f"{path.name}.sha256")
-    expected = part.sha256
+    main = name == part.file
+    url = part.url if main else urljoin(part.url, name)  # what belongs to a file lies beside it
+    expected = part.sha256 if main else None
     checked = expected is not None
     if expected is None and record.is_file():
         expected = record.read_text(encoding="ascii").strip()
         checked = True
     if path.is_file() and expected is not None and file_sha256(path) == expected:
         return Fetched(path=path, sha256=expected, checked=checked, new=False)
-    label = f"fetching {known.name}: {part.file}"
-    found = download(part.url, path=path, sha256=expected, timeout=timeout, label=label, progress=progress)
+    label = f"fetching {known.name}: {name}"
+    found = download(url, path=path, sha256=expected, timeout=timeout, label=label, progress=progress)
     write_atomically(record, content=f"{found}\n")
     return Fetched(path=path, sha256=found, checked=checked, new=True)
 

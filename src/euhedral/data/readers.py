@@ -1,15 +1,23 @@
-"""Rows of a source: from the CSV files that authors publish, from a mirror's Parquet tables, from archives of CIF files."""
+"""Rows of a source: from the CSV and JSON files that authors publish, from a mirror's Parquet tables, from archives."""
 
 from __future__ import annotations
 
+import ast
 import csv
+import gzip
+import json
 import zipfile
-from collections.abc import Iterator, Mapping
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
 from os import SEEK_END
 from pathlib import Path
 from typing import Any, Final
 
 from euhedral.core.crystal import Crystal
+from euhedral.core.elements import atomic_number
+from euhedral.core.files.cif import crystals_from_cif
+from euhedral.core.files.json_file import crystals_from_json
+from euhedral.core.files.poscar import crystals_from_poscar
 from euhedral.errors import FileFormatError
 
 Row = Mapping[str, Any]
@@ -18,21 +26,33 @@ _BATCH: Final = 2048
 _AGAIN: Final = "it is cut off or not the file that it should be; fetch it again"
 
 
-def read_rows(path: Path) -> Iterator[Row]:
-    """Yield the rows of one source file, in order and with flat memory.
+def read_rows(path: Path, *, layout: str = "", beside: Sequence[Path] = ()) -> Iterator[Row]:
+    """Yield the rows of one source file, in order.
+
+    Memory stays flat, except that a JSON file is read whole.
 
     Args:
-        path: ends in .csv, .parquet or .zip.
+        path: the file.
+        layout: how rows lie in it (`data.layouts`), where its ending (.csv, .parquet, .zip, .json.gz, .jsonl.gz) does not
+            say it.
+        beside: other files that the layout needs.
 
     Raises:
-        FileFormatError: the file cannot be read as what its name says.
+        FileFormatError: the file cannot be read as what it should be.
     """
-    readers = {".csv": _csv_rows, ".parquet": _parquet_rows, ".zip": _archive_rows}
-    try:
-        reader = readers[path.suffix]
-    except KeyError:
-        raise FileFormatError(f"{path}: expected .csv, .parquet or .zip, got {path.suffix!r}") from None
-    yield from reader(path)
+    from euhedral.data.layouts import LAYOUTS
+
+    if layout:
+        yield from LAYOUTS[layout](path, beside)
+        return
+    readers = {
+        ".csv": _csv_rows, ".parquet": _parquet_rows, ".zip": _archive_rows, ".json.gz": json_rows, ".jsonl.gz": json_lines,
+    }  # fmt: skip
+    for suffix, reader in readers.items():
+        if path.name.endswith(suffix):
+            yield from reader(path)
+            return
+    raise FileFormatError(f"{path}: expected a name ending in {', '.join(readers)}, got {path.name!r}")
 
 
 def _csv_rows(path: Path) -> Iterator[Row]:
@@ -86,31 +106,84 @@ def _archive_rows(path: Path) -> Iterator[Row]:
         raise FileFormatError(f"{path} is not a whole zip archive ({error}); {_AGAIN}") from error
 
 
+def json_rows(path: Path) -> Iterator[Row]:
+    """Yield the rows of a compressed JSON file: {"columns": ..., "data": ...} as Matbench has, or a list of objects."""
+    try:
+        with gzip.open(path, "rt", encoding="utf-8") as file:
+            table = json.load(file)
+        if isinstance(table, Mapping):
+            columns = [str(name) for name in table["columns"]]
+            names = table.get("index") or [None] * len(table["data"])
+            for name, values in zip(names, table["data"], strict=True):
+                yield {"index": name, **dict(zip(columns, values, strict=True))}
+            return
+        for row in table:
+            yield {**row}
+    except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise FileFormatError(f"{path} is not the JSON file that it should be ({_line(error)}); {_AGAIN}") from error
+
+
+def json_lines(path: Path) -> Iterator[Row]:
+    """Yield the rows of a compressed file with one JSON object a line."""
+    try:
+        with gzip.open(path, "rt", encoding="utf-8") as file:
+            for line in file:
+                yield {**json.loads(line)}
+    except (OSError, EOFError, zlib.error, ValueError, TypeError, RecursionError) as error:
+        raise FileFormatError(f"{path} is not the JSON file that it should be ({_line(error)}); {_AGAIN}") from error
+
+
+def _line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0][:120]
+
+
 def structure_of(row: Row, *, column: str, name: str) -> Crystal:
     """Read the structure of a row.
 
     Args:
         row: of the source.
-        column: "cif" or "poscar".
+        column: "cif", "poscar", "structure" (pymatgen's object or its text), "ase" (ASE's todict() as text, in the column
+            "structure") or "symbols" (beside `cell` and `pos`, Cartesian).
         name: what errors call it, and the crystal's id.
 
     Raises:
         FileFormatError: the text is missing or is no structure.
         InvalidCrystalError: the structure cannot be used.
     """
-    text = row.get(column)
-    if not text:
+    content = row.get("structure" if column == "ase" else column)
+    if not content:
         raise FileFormatError(f"{name}: the row has no structure (column {column!r} is empty)")
-    if column == "cif":
-        from euhedral.core.files.cif import crystals_from_cif
-
-        results = list(crystals_from_cif(text, name=name, stem=name))
+    if column == "symbols":
+        return _of_symbols(row, name=name)
+    if column == "ase":
+        return _of_ase(row.get("structure"), name=name)
+    if column == "structure":
+        text = content if isinstance(content, str) else json.dumps(content)
+        results = list(crystals_from_json(text, name=name, stem=name))
+    elif column == "poscar":
+        results = list(crystals_from_poscar(str(content), name=name, stem=name))
     else:
-        from euhedral.core.files.poscar import crystals_from_poscar
-
-        results = list(crystals_from_poscar(text, name=name, stem=name))
+        results = list(crystals_from_cif(str(content), name=name, stem=name))
     if len(results) != 1:
         raise FileFormatError(f"{name}: expected one structure, got {len(results)}")
     if not isinstance(results[0], Crystal):
         raise results[0]
     return results[0]
+
+
+def _of_symbols(row: Row, *, name: str) -> Crystal:
+    try:
+        numbers = [atomic_number(str(symbol)) for symbol in row["symbols"]]
+        return Crystal.from_cart(row["cell"], cart=row["pos"], numbers=numbers, id=name)
+    except (KeyError, TypeError, ValueError) as error:
+        raise FileFormatError(f"{name}: not a structure ({_line(error)}); expected symbols, cell and pos") from error
+
+
+def _of_ase(text: Any, *, name: str) -> Crystal:
+    try:
+        atoms = ast.literal_eval(str(text))  # literals only: nothing is run
+        return Crystal.from_cart(atoms["cell"], cart=atoms["positions"], numbers=atoms["numbers"], id=name)
+    except (SyntaxError, KeyError, TypeError, ValueError, RecursionError, MemoryError) as error:
+        raise FileFormatError(
+            f"{name}: not a structure ({_line(error)}); expected numbers, positions and cell"
+        ) from error

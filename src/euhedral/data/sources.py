@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
+from typing import Any
 
 from euhedral.errors import unknown_name
 
@@ -24,9 +25,16 @@ class Part:
         url: where it is published; empty for a mirror's table.
         sha256: of its bytes; None when not known here, then it is recorded when first fetched. Those of MP-20 are what
             public repositories that pin the same files state (train and val: two that are independent of each other).
-        structure: the column with the structure, "cif" or "poscar".
+        structure: the column with the structure: "cif", "poscar", "structure" (what pymatgen writes), "ase" or "symbols"
+            (elements, cell and Cartesian coordinates).
         only: column values that a row must have to belong.
         numbered: prefix for files whose own ids are bare numbers; empty when they are names.
+        layout: how rows lie in the file, where its ending does not say it (`data.layouts`).
+        beside: names of other files that the layout needs, in the same folder.
+        split_column: the column that tells the part of the official split: train, val or test.
+        split_lists: files beside it that list the members of each part of the official split, by `split_key`.
+        id: the column with names, where it is not that of the source.
+        split_key: the column that these lists refer to; empty when to the position in the file, from 0.
     """
 
     file: str
@@ -37,6 +45,17 @@ class Part:
     structure: str = "cif"
     only: Mapping[str, str] = field(default_factory=dict)
     numbered: str = ""
+    layout: str = ""
+    beside: tuple[str, ...] = ()
+    split_column: str = ""
+    split_lists: Mapping[str, str] = field(default_factory=dict)
+    split_key: str = ""
+    id: str = ""
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Every file that is needed, the one with the rows first."""
+        return (self.file, *self.beside, *self.split_lists.values())
 
 
 @dataclass(frozen=True)
@@ -47,11 +66,17 @@ class Values:
         column: of the source.
         unless: column values for which the value is not of this kind, and so not known.
         note: what to know of it.
+        also: other names that the column has in other files of the source.
+        columns: of a curve whose points stand in columns of their own, these columns in order.
+        per_atom: the source gives it for all atoms together.
     """
 
-    column: str
+    column: str = ""
     unless: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
+    also: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    per_atom: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,14 +95,18 @@ class Source:
         megabytes: roughly, to download.
         id: the column with names.
         prefix: put before names that would be bare numbers.
-        unnamed: pattern for the name of rows that have none.
+        unnamed: pattern for the name of rows that have none, with their row from 0 or their number from 1.
         decimals: digits of coordinates and cell parameters; None keeps all.
         targets: what each target is read from.
         integers: what each whole number is read from.
-        originals: the files as published.
+        originals: the files as published; none where no file of their authors is known that can be fetched.
         tables: the files as a mirror may have them.
         overlaps: what it shares with other sets.
         recipe: hash of all of this.
+        texts: what each text is read from.
+        axes_of: the tensor in whose axes, the standard ones of the crystal, the crystal has to be turned; empty where the
+            components refer to the axes of the structure as it is published.
+        space_group: the column with the space group, for that.
     """
 
     name: str
@@ -99,11 +128,14 @@ class Source:
     tables: tuple[Part, ...]
     overlaps: Mapping[str, str]
     recipe: str
+    texts: Mapping[str, Values] = field(default_factory=dict)
+    axes_of: str = ""
+    space_group: str = ""
 
     @property
     def count(self) -> int:
         """Rows that the source has."""
-        return sum(part.rows for part in self.originals)
+        return sum(part.rows for part in self.originals or self.tables)
 
 
 @cache
@@ -113,12 +145,16 @@ def sources() -> Mapping[str, Source]:
     found = {}
     for row in rows:
         row["recipe"] = hashlib.sha256(json.dumps(row, sort_keys=True).encode()).hexdigest()[:16]
-        row["originals"] = tuple(Part(**part) for part in row["originals"])
-        row["tables"] = tuple(Part(**part) for part in row["tables"])
-        for group in ("targets", "integers"):
-            row[group] = {name: Values(**value) for name, value in row[group].items()}
+        for group in ("originals", "tables"):
+            row[group] = tuple(Part(**{**part, "beside": tuple(part.get("beside", ()))}) for part in row[group])
+        for group in ("targets", "integers", "texts"):
+            row[group] = {name: _values(value) for name, value in row.get(group, {}).items()}
         found[row["name"]] = Source(**row)
     return MappingProxyType(found)
+
+
+def _values(row: Mapping[str, Any]) -> Values:
+    return Values(**{**row, "also": tuple(row.get("also", ())), "columns": tuple(row.get("columns", ()))})
 
 
 def source(name: str) -> Source:
