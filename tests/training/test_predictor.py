@@ -222,3 +222,23 @@ def test_kinds_survive_saving(of_kinds, tmp_path):
     crystals = labelled_cells(6, 4)
     for name in of_kinds.targets:
         assert np.array_equal(loaded.predict(crystals)[name].value, of_kinds.predict(crystals)[name].value)
+
+
+def test_a_network_goes_on_from_weights_that_were_trained_before(predictor, tmp_path):
+    folder = predictor.save(tmp_path / "before")
+    again = recipe(
+        targets=("hardness",), start=str(folder), freeze=("embedding.*", "convolutions.*"),
+        settings=TrainingSettings(epochs=2, batch_size=16, optimizer=AdamW(learning_rate=2e-2)),
+    )  # fmt: skip
+
+    def renamed(crystals):
+        return [c.replace(props={"hardness": 2.0 * c.props[TARGETS[0]]}) for c in crystals]
+
+    tuned = train_ensemble(again, train=renamed(cells(32, 6)), validation=renamed(cells(32, 7)), work=tmp_path / "work")
+    old, new = predictor.ensemble.members[1], tuned.ensemble.members[1]
+    for name, value in old.named_parameters():
+        if name.startswith(("embedding.", "convolutions.")):
+            assert torch.equal(value, new.get_parameter(name)), name
+    assert not torch.equal(old.hidden[0].weight, new.hidden[0].weight)
+    assert "loaded" in tuned.card["training"]["start"]
+    assert tuned.targets == ("hardness",)

@@ -106,7 +106,10 @@ class Predictor:
         if refused:
             raise InvalidRequestError(str(refused[0]))
         data = GraphSet.from_crystals(
-            crystals, spec=self.ensemble.graph, inputs=self.ensemble.inputs + self.ensemble.site_inputs, merge_equal=self.ensemble.merges_equal
+            crystals,
+            spec=self.ensemble.graph,
+            inputs=self.ensemble.inputs + self.ensemble.site_inputs,
+            merge_equal=self.ensemble.merges_equal,
         )
         answer = ask(self.ensemble, data, batch_size=batch_size)
         numbers = torch.as_tensor(np.concatenate([crystal.numbers for crystal in crystals]))
@@ -181,7 +184,7 @@ class Predictor:
             MissingDataError: the folder holds no weights.
             FileFormatError: the weights are not those of a calibrated ensemble.
         """
-        folder = _folder(name)
+        folder = weights_folder(name)
         weights = load_weights(folder)
         tensors = weights.tensors
         model = row(weights.system).load()
@@ -216,7 +219,13 @@ class Predictor:
         )  # fmt: skip
 
 
-def _folder(name: str | Path) -> Path:
+def weights_folder(name: str | Path) -> Path:
+    """Find weights by the name of shipped ones or by their folder.
+
+    Raises:
+        UnknownNameError: it is neither.
+        MissingDataError: there is no such folder.
+    """
     path = Path(name)
     if path.is_dir():
         return path

@@ -22,13 +22,15 @@ from euhedral.errors import InvalidRequestError
 from euhedral.models.registry import row
 from euhedral.tasks.property import Prediction
 from euhedral.tasks.targets import KINDS, Category, TargetLike, plain, read_targets
+from euhedral.tasks.transfer import TransferReport, freeze, take_over
+from euhedral.tasks.weights import load_weights
 from euhedral.training.conformal import Conformal, coverage_of
 from euhedral.training.ensemble import Ensemble
 from euhedral.training.fingerprint import fingerprint
 from euhedral.training.graph_set import GraphSet
 from euhedral.training.loop import Epoch, fit
 from euhedral.training.novelty import Novelty
-from euhedral.training.predictor import Predictor, ask
+from euhedral.training.predictor import Predictor, ask, weights_folder
 from euhedral.training.settings import AdamW, TrainingSettings
 
 _LOG = logging.getLogger(__name__)
@@ -50,6 +52,8 @@ class EnsembleRecipe:
         settings: how to train each.
         compiled: let torch compile the convolutions for training; pays for itself in some ten epochs of MP-20 and needs a C++
             compiler. Results differ in the last digits.
+        start: weights to begin from: a shipped name or a folder, of this system or of a pre-training of it; none when empty.
+        freeze: patterns of parameter names that stay as they are.
     """
 
     system: str = "cgcnn"
@@ -61,6 +65,8 @@ class EnsembleRecipe:
         default_factory=lambda: TrainingSettings(epochs=36, optimizer=AdamW(learning_rate=8e-3), validate_every=6)
     )
     compiled: bool = False
+    start: str = ""
+    freeze: tuple[str, ...] = ()
 
 
 def train_ensemble(
@@ -107,6 +113,7 @@ def train_ensemble(
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed + index)
             member, trained = (cast("nn.Module", system(**config)).to(device) for _ in range(2))
+        taken = _begin_from(recipe, member, index=index)
         if recipe.compiled and hasattr(member, "convolutions"):
             for layer in member.get_submodule("convolutions").children():
                 layer.compile(dynamic=True)
@@ -119,7 +126,7 @@ def train_ensemble(
         trained.load_state_dict(member.state_dict())  # into layers that are not compiled
         members.append(trained.eval().requires_grad_(requires_grad=False))
     how = {
-        "members": recipe.members, "seed": recipe.seed, "settings": str(recipe.settings), "training_crystals": len(labelled),
+        "members": recipe.members, "seed": recipe.seed, "start": str(taken or "random"), "settings": str(recipe.settings), "training_crystals": len(labelled),
         "validation_crystals": len(validation), "training_seconds": round(seconds), "threads": torch.get_num_threads(),
         "machine": f"{platform.machine()}, torch {torch.__version__.split('+')[0]}, {sets[0].batch.device.type}",
     }  # fmt: skip
@@ -132,6 +139,21 @@ def train_ensemble(
         system=recipe.system, config=config, ensemble=ensemble, conformal=conformal, novelty=novelty,
         card={**(card or {}), "training": how},
     )  # fmt: skip
+
+
+def _begin_from(recipe: EnsembleRecipe, member: nn.Module, *, index: int) -> TransferReport | None:
+    """Take over weights and freeze parameters as a recipe says; tells what was taken."""
+    taken = None
+    if recipe.start:
+        tensors = load_weights(weights_folder(recipe.start)).tensors
+        networks = {name.split(".")[1] for name in tensors if name.startswith("members.")}
+        prefix = f"members.{sorted(networks, key=int)[index % len(networks)]}." if networks else ""
+        taken = take_over(member, tensors=tensors, prefix=prefix)
+        _LOG.info("network %d, from %s: %s", index + 1, recipe.start, taken)
+    if recipe.freeze:
+        count = freeze(member, patterns=recipe.freeze)
+        _LOG.info("network %d: %d numbers stay as they are", index + 1, count)
+    return taken
 
 
 def calibrate(
