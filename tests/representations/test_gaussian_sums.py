@@ -17,6 +17,7 @@ from euhedral.representations.gaussian_sums import (
 )  # fmt: skip
 from euhedral.representations.graphs import GraphSpec
 from euhedral.representations.lattice_sums import all_pairs
+from euhedral.training.graph_set import GraphSet
 
 SMALL = ("triclinic", "fcc", "heusler", "hexagonal", "one_atom", "isolated", "vacuum")
 CENTRES = torch.linspace(0.5, 14.0, 20, dtype=torch.float64)
@@ -108,6 +109,19 @@ def test_crystals_of_a_batch_do_not_see_each_other(crystals):
     alone = [summed(batch_of(crystal), 1.3) for crystal in chosen]
     torch.testing.assert_close(together, torch.cat([logs for logs, _ in alone]))
     torch.testing.assert_close(psi, torch.cat([values for _, values in alone]))
+
+
+def test_images_are_kept_with_a_data_set_and_cut_with_its_batches(crystals):
+    chosen = [crystals[name] for name in ("triclinic", "one_atom", "heusler", "vacuum")]
+    batch, graph = GraphSet.from_crystals(chosen, spec=GaussianImages(), dtype=torch.float64).select(
+        torch.tensor([3, 0])
+    )
+    logs, _ = log_gaussian_sums(
+        graph.vectors(batch).square().sum(1),
+        pair=pair_of_edge(batch, graph=graph),
+        width=torch.full((4 + 9, 1), 1.3, dtype=torch.float64),
+    )
+    torch.testing.assert_close(logs, summed(batch_of(chosen[3], chosen[0]), 1.3)[0])
 
 
 @pytest.mark.parametrize("name", ["triclinic", "heusler", "vacuum"])
