@@ -7,6 +7,7 @@ elements first among equal letters, then the smallest coordinates; along a polar
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -101,44 +102,46 @@ def _equivalent_descriptions(
             f"{found.symprec} Å ({error}); try a smaller symprec"
         ) from error
     metric = found.standard.cell @ found.standard.cell.T
+    cosets = normalizer.coset_representatives
+    linears, shifts = _actions([operation for operation, _ in cosets])
     choices = []
-    for operation, sequence in normalizer.coset_representatives:
-        linear, shift = _action(operation)
-        if not _isometric(operation, metric):
-            continue
+    for which in np.flatnonzero(_isometric(linears, metric=metric)):
+        sequence = cosets[which][1]
         indices = np.array([LETTERS.index(sequence[atom].letter) for atom in atoms])
-        choices.append((sorted(zip(indices.tolist(), rank.tolist(), strict=True)), indices, linear, shift))
+        choices.append((sorted(zip(indices.tolist(), rank.tolist(), strict=True)), indices, which))
     first = min(choice[0] for choice in choices)
-    kept: list[tuple[NDArray, NDArray]] = []
-    for operation in normalizer.stabilizer:
-        linear, shift = _action(operation)
-        if _isometric(operation, metric) and not any(
-            _in_group(linear @ np.linalg.inv(other), shift - linear @ np.linalg.inv(other) @ move, group)
-            for other, move in kept
+    inner, moves = _actions(normalizer.stabilizer)
+    kept: list[int] = []
+    for which in np.flatnonzero(_isometric(inner, metric=metric)):
+        back = np.linalg.inv(inner[kept])
+        if not _any_in_group(
+            inner[which] @ back, moves[which] - (inner[which] @ back @ moves[kept, :, None])[..., 0], group
         ):
-            kept.append((linear, shift))
-    result = []
-    for key, indices, linear, shift in choices:
-        if key == first:
-            for inner, move in kept:
-                result.append((indices, (points @ inner.T + move) @ linear.T + shift))
-    return result
+            kept.append(int(which))
+    return [
+        (indices, (points @ inner[own].T + moves[own]) @ linears[which].T + shifts[which])
+        for key, indices, which in choices
+        if key == first
+        for own in kept
+    ]
 
 
-def _action(operation: Any) -> tuple[NDArray, NDArray]:
-    """Read an operation of the normalizer as what it does to coordinates: x' = W x + w."""
-    return np.array(operation.linear, dtype=np.float64), np.array(operation.origin_shift, dtype=np.float64)
+def _actions(operations: Sequence[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Read operations of the normalizer as what they do to coordinates: x' = W x + w, (k, 3, 3) and (k, 3)."""
+    linear = np.array([operation.linear for operation in operations], dtype=np.float64)
+    shift = np.array([operation.origin_shift for operation in operations], dtype=np.float64)
+    return linear.reshape(-1, 3, 3), shift.reshape(-1, 3)
 
 
-def _isometric(operation: Any, metric: NDArray) -> bool:
-    change = np.array(operation.linear, dtype=np.float64)
-    return bool(np.allclose(change.T @ metric @ change, metric, rtol=0.0, atol=1e-3 * float(np.abs(metric).max())))
+def _isometric(linears: NDArray, *, metric: NDArray) -> NDArray[np.bool_]:
+    changed = linears.transpose(0, 2, 1) @ metric @ linears
+    return (np.abs(changed - metric) <= 1e-3 * np.abs(metric).max()).all((1, 2))
 
 
-def _in_group(linear: NDArray, shift: NDArray, group: NDArray) -> bool:
-    difference = group[:, :, 3] - shift
+def _any_in_group(linears: NDArray, shifts: NDArray, group: NDArray) -> bool:
+    difference = group[None, :, :, 3] - shifts[:, None]
     same = (np.abs(difference - np.round(difference)) < _ON_POSITION).all(-1)
-    return bool((same & (group[:, :, :3] == np.round(linear)).all((1, 2))).any())
+    return bool((same & (group[None, :, :, :3] == np.round(linears)[:, None]).all((2, 3))).any())
 
 
 def _gauged(
