@@ -58,9 +58,11 @@ def find_columns(
 
     if not (np.isfinite(tolerance) and tolerance > 0.0):
         raise InvalidRequestError(f"crystal {id!r}: columns need a positive tolerance in Å, got {tolerance}")
-    pairs = KDTree(projected).query_pairs(tolerance, output_type="ndarray")
-    links = coo_array((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), shape=(len(projected),) * 2)
-    count, members = connected_components(links, directed=False)
+    points, which = distinct(projected)
+    pairs = KDTree(points).query_pairs(tolerance, output_type="ndarray")
+    links = coo_array((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), shape=(len(points),) * 2)
+    count, groups = connected_components(links, directed=False)
+    members = groups[which]
     moved = projected + record.shift @ frame[:2].T
     place = _means(moved, members=members, chosen=record.kept, count=count)
     empty = np.bincount(members[record.kept], minlength=count) == 0
@@ -83,6 +85,16 @@ def find_columns(
             )
     numbers = np.array([known.index(name) for name in names])
     return Columns(place=place, label=numbers[state.ravel()], classes=known, members=members)
+
+
+def distinct(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return the distinct points of (n, 2), to a millionth of an Angstrom, and which of them each one is."""
+    rounded = np.round(points, 6)
+    order = np.lexsort(rounded.T)
+    first = np.append(True, (np.diff(rounded[order], axis=0) != 0.0).any(1))
+    which = np.empty(len(points), np.int64)
+    which[order] = np.cumsum(first) - 1
+    return points[order][first], which
 
 
 def _means(

@@ -12,7 +12,6 @@ from euhedral.errors import InvalidRequestError
 from euhedral.representations.spectra.radiation import Electrons
 
 _FWHM: Final = 2.0 * float(np.sqrt(2.0 * np.log(2.0)))  # full width at half maximum of a normal distribution, in sigmas
-_NODES: Final = 600
 
 
 class Probe(Protocol):
@@ -93,7 +92,9 @@ class AberrationFreeProbe:
         from scipy.special import j0
 
         limit = 2.0e-3 * self.convergence / Electrons(self.kilovolts).wavelength
-        nodes, weights = np.polynomial.legendre.leggauss(_NODES)
+        # a node for each half turn of the fastest wave, and some for the transform's own shape
+        count = 64 + int(2.0 * limit * np.max(radius, initial=0.0))
+        nodes, weights = np.polynomial.legendre.leggauss(count)
         u = (nodes + 1.0) / 2.0
         q = u * limit
         sigma = self.source_fwhm / _FWHM

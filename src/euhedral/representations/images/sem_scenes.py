@@ -1,6 +1,6 @@
-"""Whole-image classes of a scanning electron microscope: particles, fibres, porous sponges and patterned surfaces.
+"""Whole-image classes of a scanning electron microscope: particles, powder, fibres, nanowires, sponges and patterns.
 
-Four of the ten classes of Modarres et al. 2017 (doi:10.1038/s41598-017-13565-z), imitated by their looks. What is high or
+Six of the ten classes of Modarres et al. 2017 (doi:10.1038/s41598-017-13565-z), imitated by their looks. What is high or
 steep is bright.
 """
 
@@ -18,7 +18,7 @@ from euhedral.representations.images.microstructure import Section, taken
 from euhedral.representations.images.textures import clouds
 
 #: The classes that `scene` draws.
-SCENES: Final = ("particles", "fibres", "porous sponge", "patterned surface")
+SCENES: Final = ("particles", "powder", "fibres", "nanowires", "porous sponge", "patterned surface")
 
 
 def scene(
@@ -48,8 +48,12 @@ def scene(
     ground = 0.12 + 0.03 * clouds(shape, scale=min(shape) / 12.0, rng=rng)
     if label == "particles":
         level = _particles(ground, mask=mask, rng=rng)
+    elif label == "powder":
+        level = _powder(ground, mask=mask, rng=rng)
     elif label == "fibres":
         level = _fibres(ground, mask=mask, rng=rng)
+    elif label == "nanowires":
+        level = _nanowires(ground, mask=mask, rng=rng)
     elif label == "porous sponge":
         level = _sponge(mask=mask, rng=rng)
     else:
@@ -87,6 +91,46 @@ def _fibres(ground: NDArray[np.float64], *, mask: NDArray[np.int32], rng: np.ran
         0.35 + 0.6 * depth, 10.0 * min(ground.shape) * depth, ground, mask, 1,
     )  # fmt: skip
     return ground
+
+
+def _nanowires(
+    ground: NDArray[np.float64], *, mask: NDArray[np.int32], rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Thin wires grown side by side, seen aslant: nearly parallel, of nearly one length, with a bright tip."""
+    from euhedral.representations.images.texture_kernels import draw_tubes
+
+    height, width = ground.shape
+    radius = min(ground.shape) * rng.uniform(0.006, 0.012)
+    length = min(ground.shape) * rng.uniform(0.15, 0.4)
+    count = int(rng.uniform(0.4, 0.9) * height * width / (2.0 * radius * length)) + 4
+    angle = rng.uniform(0.25, 0.75) * np.pi + rng.normal(0.0, 0.06, count)
+    x, y = (
+        rng.uniform(0, width, count),
+        np.sort(rng.uniform(0, height + length, count)),
+    )  # the lower stand before the upper
+    long = length * rng.uniform(0.8, 1.2, count)
+    level, rise = rng.uniform(0.55, 0.85, count), y * 10.0
+    draw_tubes(x, y, angle, long, np.full(count, radius), level, rise, ground, mask, 1)
+    tip = (x - np.cos(angle) * long / 2.0, y - np.sin(angle) * long / 2.0)
+    draw_tubes(*tip, angle, np.zeros(count), np.full(count, 1.4 * radius), np.full(count, 1.0), rise, ground, mask, 1)
+    return ground
+
+
+def _powder(ground: NDArray[np.float64], *, mask: NDArray[np.int32], rng: np.random.Generator) -> NDArray[np.float64]:
+    """A heap of lumps of all sizes with rough faces, which leaves hardly any ground to be seen."""
+    from euhedral.representations.images.texture_kernels import draw_tubes
+
+    height, width = ground.shape
+    typical = min(ground.shape) * rng.uniform(0.02, 0.04)
+    count = int(rng.uniform(1.2, 2.0) * height * width / (np.pi * typical**2)) + 1
+    radius = typical * np.exp(rng.normal(-0.2, 0.5, count))
+    heights = rng.uniform(0.0, 4.0 * typical, count)
+    draw_tubes(
+        rng.uniform(0, width, count), rng.uniform(0, height, count), rng.uniform(0.0, np.pi, count),
+        radius * rng.uniform(0.0, 2.0, count), radius, 0.45 + 0.45 * heights / heights.max(), heights, ground, mask, 1,
+    )  # fmt: skip
+    rough = clouds(ground.shape, scale=typical / 4.0, rng=rng)
+    return np.where(mask == 1, ground * (1.0 + 0.12 * rough), ground)
 
 
 def _sponge(*, mask: NDArray[np.int32], rng: np.random.Generator) -> NDArray[np.float64]:

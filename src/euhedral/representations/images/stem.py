@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from euhedral.errors import InvalidRequestError
-from euhedral.representations.images.columns import Columns, find_columns
+from euhedral.representations.images.columns import Columns, distinct, find_columns
 from euhedral.representations.images.defects import Defect, DefectRecord, with_defects
 from euhedral.representations.images.image import Image, checked_size
 from euhedral.representations.images.probe import GaussianProbe, Probe
@@ -101,11 +101,8 @@ def _signal(
     table = probe.profile(np.arange(_TABLE + 1, dtype=np.float64) * step)
     table[-1] = 0.0
     image = np.zeros(size)
-    # atoms exactly behind one another are drawn once
-    order = np.lexsort(np.round(where, 6).T)
-    sorted_places = np.round(where[order], 6)
-    starts = np.flatnonzero(np.append(True, (np.diff(sorted_places, axis=0) != 0.0).any(1)))
-    places, weights = where[order][starts], np.add.reduceat(weight[order], starts)
+    places, which = distinct(where)  # atoms exactly behind one another are drawn once
+    weights = np.bincount(which, weights=weight)
     x, y = np.ascontiguousarray(places.T)
     add_spots(x, y, weights, shift, *corner, pixel, table, step, image)
     return image

@@ -15,8 +15,6 @@ def power_diagram(
 ) -> NDArray[np.int32]:
     """Give each pixel x to the seed s with the least |x - s|^2 - r_s^2; with equal radii this is Voronoi's tessellation.
 
-    Lifted by sqrt(max r^2 - r_s^2) into a third dimension the least power is the least distance, which a tree finds.
-
     Args:
         size: height and width in pixels.
         seeds: (n, 2) rows and columns.
@@ -27,12 +25,12 @@ def power_diagram(
 
     Source: Aurenhammer 1987, doi:10.1137/0216006.
     """
-    from scipy.spatial import KDTree
+    from euhedral.representations.images.tessellation_kernels import least_power
 
-    points = np.indices(size, dtype=np.float64).reshape(2, -1).T
-    lift = np.sqrt(radius.max() ** 2 - radius**2)
-    _, owner = KDTree(np.column_stack([seeds, lift])).query(np.column_stack([points, np.zeros(len(points))]))
-    return np.asarray(owner, dtype=np.int32).reshape(size)
+    owner = np.empty(size, np.int32)
+    row, column = np.ascontiguousarray(seeds.T, dtype=np.float64)
+    least_power(row, column, (seeds**2).sum(1) - radius**2, np.argsort(column, kind="stable"), owner)
+    return owner
 
 
 def grains(
