@@ -9,21 +9,22 @@ Sources: De Graef and McHenry, Structure of Materials, chapters 11 and 12 (doi:1
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import accumulate
 from math import asin, degrees, isfinite, radians, sin
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from euhedral.core.crystal import Crystal
-from euhedral.core.elements import SYMBOLS, atomic_number, element
+from euhedral.core.elements import SYMBOLS, element
 from euhedral.errors import InvalidRequestError
 from euhedral.representations.spectra.radiation import Radiation, XRays
 from euhedral.representations.spectra.scattering import ScatteringTable
+from euhedral.representations.spectra.thermal import Thermal, b_of_atoms
 
 # Degrees: reflections closer than this are one peak. Percent of the strongest: weaker ones are rounding of extinct ones.
 _SAME_PEAK: Final = 1e-5
@@ -83,7 +84,7 @@ class PowderPattern:
 
 def powder_pattern(
     crystal: Crystal, *, radiation: Radiation | None = None, two_theta: tuple[float, float] | None = None,
-    thermal: float | Mapping[str, float] | Literal["site"] = 0.0, texture: Texture | None = None,
+    thermal: Thermal = 0.0, texture: Texture | None = None,
 ) -> PowderPattern:  # fmt: skip
     """Compute the peaks of a powder.
 
@@ -102,7 +103,7 @@ def powder_pattern(
 
 def powder_patterns(
     crystals: Sequence[Crystal], *, radiation: Radiation | None = None, two_theta: tuple[float, float] | None = None,
-    thermal: float | Mapping[str, float] | Literal["site"] = 0.0, texture: Texture | None = None,
+    thermal: Thermal = 0.0, texture: Texture | None = None,
 ) -> list[PowderPattern]:  # fmt: skip
     """Compute the peaks of many powders at once.
 
@@ -158,9 +159,10 @@ def mixture(patterns: Sequence[PowderPattern], *, weights: Sequence[float]) -> P
 
 def _patterns(
     crystals: Sequence[Crystal], radiation: Radiation | None, two_theta: tuple[float, float] | None,
-    thermal: float | Mapping[str, float] | Literal["site"], texture: Texture | None,
+    thermal: Thermal, texture: Texture | None,
 ) -> Iterator[PowderPattern]:  # fmt: skip
-    from euhedral.representations.spectra.diffraction_kernels import count_reflections, powder
+    from euhedral.representations.spectra.diffraction_kernels import powder
+    from euhedral.representations.spectra.reflection_kernels import count_reflections
 
     if not crystals:
         return
@@ -168,26 +170,27 @@ def _patterns(
     table, masses = radiation.table(), _masses()
     lines = np.array([(line.wavelength, line.weight) for line in radiation.lines])
     low, high = radiation.usual_range if two_theta is None else two_theta
-    longest = _longest(lines, low, high, table=table, name=crystals[0].id)
+    longest = _longest(radiation, low, high, table=table, name=crystals[0].id)
     sines = np.array([sin(radians(low / 2.0)), sin(radians(high / 2.0))])
     offsets = np.array([0, *accumulate(len(crystal) for crystal in crystals)])
     cells = np.array([crystal.cell for crystal in crystals])
     frac = np.concatenate([crystal.frac for crystal in crystals])
     numbers = np.concatenate([crystal.numbers for crystal in crystals])
-    if not table.known[numbers].all():
-        _refuse_unknown(crystals, table=table)
-    damping = _damping(crystals, thermal=thermal, numbers=numbers)
+    table.require(crystals, numbers=numbers)
+    damping = b_of_atoms(crystals, thermal=thermal, numbers=numbers)
     axis, march = (_NO_AXIS, 1.0) if texture is None else (np.array(texture.axis), float(texture.march))
     n_rows, n_reflections = np.empty((2, len(crystals)), np.int64)
     count_reflections(cells, longest, _MOST, n_rows, n_reflections)
-    for b in np.flatnonzero(n_reflections > _MOST).tolist():
+    sizes = n_reflections.tolist()
+    if max(sizes) > _MOST:
+        b = sizes.index(max(sizes))
         raise InvalidRequestError(
-            f"powder pattern of {crystals[b].id!r}: about {n_reflections[b]:.0e} reflections lie below {high:g} degrees; "
+            f"powder pattern of {crystals[b].id!r}: about {sizes[b]:.0e} reflections lie below {high:g} degrees; "
             f"choose a smaller angle or a longer wavelength"
         )
-    for first, stop in _chunks(n_reflections):
+    for first, stop in _chunks(sizes):
         part = slice(first, stop)
-        room = int(n_reflections[part].sum()) * len(lines)
+        room = sum(sizes[part]) * len(lines)
         angles, percent, spacing = np.empty((3, room))
         hkl, (multiplicity, of_line) = np.empty((room, 3), np.int64), np.empty((2, room), np.int64)
         n_peaks, brightness = np.empty(stop - first, np.int64), np.empty(stop - first)
@@ -196,12 +199,13 @@ def _patterns(
             sines, table.samples, table.imaginary, table.step, radiation.polarized, axis, march, radians(_SAME_PEAK),
             _FAINTEST, masses, angles, percent, spacing, hkl, multiplicity, of_line, n_peaks, brightness,
         )  # fmt: skip
-        total = int(n_peaks.sum())
+        counts = n_peaks.tolist()
+        total = sum(counts)
         # copies, so that a pattern that is kept does not hold the room of all
         angles, percent, spacing = angles[:total].copy(), percent[:total].copy(), spacing[:total].copy()
         hkl, multiplicity, wavelength = hkl[:total].copy(), multiplicity[:total].copy(), lines[of_line[:total], 0]
         start = 0
-        for crystal, count, bright in zip(crystals[part], n_peaks.tolist(), brightness.tolist(), strict=True):
+        for crystal, count, bright in zip(crystals[part], counts, brightness.tolist(), strict=True):
             own = slice(start, start + count)
             yield PowderPattern(
                 angles[own],
@@ -216,10 +220,10 @@ def _patterns(
             start += count
 
 
-def _chunks(sizes: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+def _chunks(sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
     """Cut crystals into parts that fit into memory together."""
     first, held = 0, 0
-    for at, size in enumerate(sizes.tolist()):
+    for at, size in enumerate(sizes):
         if held and held + size > _CHUNK:
             yield first, at
             first, held = at, 0
@@ -227,13 +231,13 @@ def _chunks(sizes: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
     yield first, len(sizes)
 
 
-def _longest(lines: NDArray[np.float64], low: float, high: float, *, table: ScatteringTable, name: str) -> float:
+def _longest(radiation: Radiation, low: float, high: float, *, table: ScatteringTable, name: str) -> float:
     """1/Angstrom: the longest reciprocal vector that reflects inside the range, for any of the lines."""
     if not 0.0 <= low < high <= 180.0:
         raise InvalidRequestError(
             f"powder pattern of {name!r}: expected angles 0 <= from < to <= 180 degrees, got {low} to {high}"
         )
-    shortest = float(lines[:, 0].min())
+    shortest = min(line.wavelength for line in radiation.lines)
     longest = 2.0 * sin(radians(high / 2.0)) / shortest
     if longest > 2.0 * table.largest_s:
         largest = 2.0 * degrees(asin(table.largest_s * shortest))
@@ -242,43 +246,6 @@ def _longest(lines: NDArray[np.float64], low: float, high: float, *, table: Scat
             f"{table.largest_s:g} / Angstrom, which {shortest:g} Angstrom reaches at {largest:.2f} degrees; {high:g} were asked for"
         )
     return longest
-
-
-def _refuse_unknown(crystals: Sequence[Crystal], *, table: ScatteringTable) -> None:
-    for crystal in crystals:
-        unknown = crystal.numbers[~table.known[crystal.numbers]]
-        if unknown.size:
-            raise InvalidRequestError(
-                f"crystal {crystal.id!r}: no {table.kind} scattering factor is tabulated for {SYMBOLS[int(unknown[0])]}"
-            )
-
-
-def _damping(
-    crystals: Sequence[Crystal], *, thermal: float | Mapping[str, float] | Literal["site"], numbers: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    if isinstance(thermal, str):
-        for crystal in crystals:
-            if thermal != "site" or "b_iso" not in crystal.site:
-                raise InvalidRequestError(
-                    f"crystal {crystal.id!r}: thermal={thermal!r} needs B of each atom in site['b_iso']; "
-                    f"it has {sorted(crystal.site) or 'no site values'}"
-                )
-        damping = np.concatenate([np.asarray(crystal.site["b_iso"], dtype=np.float64) for crystal in crystals])
-    elif isinstance(thermal, Mapping):
-        by_number = np.full(len(SYMBOLS), np.nan)
-        for symbol, value in thermal.items():
-            by_number[atomic_number(symbol)] = value
-        damping = by_number[numbers]
-        if np.isnan(damping).any():
-            missing = SYMBOLS[int(numbers[np.isnan(damping)][0])]
-            raise InvalidRequestError(f"thermal has no B for {missing}; it has {sorted(thermal)}")
-    else:
-        damping = np.full(len(numbers), float(thermal))
-    if damping.shape != numbers.shape or not (np.isfinite(damping).all() and (damping >= 0.0).all()):
-        raise InvalidRequestError(
-            f"B is a number of Angstrom^2 for each atom, not negative, got {damping.ravel()[:3]} ..."
-        )
-    return damping
 
 
 @cache

@@ -1,10 +1,8 @@
 """Compiled loops of powder diffraction; `spectra.diffraction` is their door.
 
-Reflections are the points of the reciprocal lattice in a shell, one of each Friedel pair. In a basis where the reciprocal cell
-is lower triangular they are listed row by row without a miss, as the images of `geometry.neighbour_kernels` are. A
-row shares two of its three indices, so that the phase of an atom along it is one product of tabulated powers of
-exp(2 pi i x), exp(2 pi i y) and exp(2 pi i z): no sine is computed for a reflection. Scattering factors are read off a
-table by cubic Hermite interpolation. Reflections are sorted by counting, since their number up to a length grows as its cube.
+Reflections stand in rows that share two of three indices, so that the phase of an atom along a row is one product of tabulated
+powers of exp(2 pi i x), exp(2 pi i y) and exp(2 pi i z): no sine is computed for a reflection. Scattering factors are read off a
+table by cubic Hermite interpolation.
 """
 
 from __future__ import annotations
@@ -13,81 +11,15 @@ import numpy as np
 from numba import njit
 
 from euhedral.geometry.neighbour_kernels import triangular
+from euhedral.representations.spectra.reflection_kernels import (
+    ROUNDING,
+    list_rows,
+    reciprocal_cell,
+    sorted_places,
+)
 
-# Bounds are widened by this, so that rounding never hides a reflection; the length itself decides.
-_SLACK = 1e-9
-# Squared lengths that differ by less than this, relatively, are equal but for rounding.
-_ROUNDING = 1e-12
 # Atoms whose tables of phases are in use at once; more would not stay in the cache.
 _BLOCK = 64
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _middle(lower, outer, longest):
-    """First and last second index of rows with this outer index; of a Friedel pair the one that comes first is left out."""
-    cy, cz, inverse_b = lower[4], lower[5], lower[7]
-    height = outer * cz
-    reach = np.sqrt(max(0.0, longest * longest - height * height))
-    first = 0 if outer == 0 else int(np.ceil((-reach - outer * cy) * inverse_b - _SLACK))
-    return first, int(np.floor((reach - outer * cy) * inverse_b + _SLACK))
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _row(lower, outer, middle, longest):
-    """First and last third index in the sphere, and where the row's index 0 lies."""
-    bx, by, cx, cy, cz, inverse_a = lower[1], lower[2], lower[3], lower[4], lower[5], lower[6]
-    y, z = middle * by + outer * cy, outer * cz
-    off_axis = y * y + z * z
-    reach = np.sqrt(max(0.0, longest * longest - off_axis))
-    x = middle * bx + outer * cx
-    first = int(np.ceil((-reach - x) * inverse_a - _SLACK))
-    if outer == 0 and middle == 0:
-        first = max(first, 1)
-    return first, int(np.floor((reach - x) * inverse_a + _SLACK)), x, off_axis
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _reciprocal(cell):
-    """(3, 3) rows a*, b*, c* in 1/Angstrom, and the volume of the cell."""
-    rows = np.empty((3, 3))
-    for i in range(3):
-        j, k = (i + 1) % 3, (i + 2) % 3
-        for x in range(3):
-            y, z = (x + 1) % 3, (x + 2) % 3
-            rows[i, x] = cell[j, y] * cell[k, z] - cell[j, z] * cell[k, y]
-    volume = cell[0, 0] * rows[0, 0] + cell[0, 1] * rows[0, 1] + cell[0, 2] * rows[0, 2]
-    for i in range(3):
-        for x in range(3):
-            rows[i, x] /= volume
-    return rows, abs(volume)
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def count_reflections(cells, longest, most, rows, reflections):
-    """Count, for each cell, the rows and at least the reflections of half a sphere.
-
-    Args:
-        cells: (B, 3, 3) Angstrom.
-        longest: 1/Angstrom.
-        most: cells with clearly more reflections are not counted; their number is estimated.
-        rows: (B,) to fill.
-        reflections: (B,) to fill.
-    """
-    for b in range(len(cells)):
-        reciprocal, volume = _reciprocal(cells[b])
-        expected = 2.0 / 3.0 * np.pi * longest**3 * volume
-        rows[b] = reflections[b] = 0
-        if expected > 2.0 * most:
-            reflections[b] = int(min(expected, 1e18))
-            continue
-        lower, _ = triangular(reciprocal)
-        for outer in range(int(np.floor(longest * lower[8] + _SLACK)) + 1):
-            low, high = _middle(lower, outer, longest)
-            for middle in range(low, high + 1):
-                first, last, _, _ = _row(lower, outer, middle, longest)
-                if last >= first:
-                    rows[b] += 1
-                    reflections[b] += last - first + 1
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -98,32 +30,6 @@ def _powers(fraction, real, imaginary):
     for n in range(1, len(real)):
         real[n] = real[n - 1] * step_real - imaginary[n - 1] * step_imaginary
         imaginary[n] = real[n - 1] * step_imaginary + imaginary[n - 1] * step_real
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _list_rows(lower, longest, rows, squares):
-    """Fill (R, 5) outer and middle index, first and last third index, place of the first; and the squared lengths.
-
-    Returns:
-        the largest third index.
-    """
-    n_rows = place = 0
-    most = 0
-    for outer in range(int(np.floor(longest * lower[8] + _SLACK)) + 1):
-        low, high = _middle(lower, outer, longest)
-        for middle in range(low, high + 1):
-            first, last, x, off_axis = _row(lower, outer, middle, longest)
-            if last < first:
-                continue
-            rows[n_rows, 0], rows[n_rows, 1] = outer, middle
-            rows[n_rows, 2], rows[n_rows, 3], rows[n_rows, 4] = first, last, place
-            n_rows += 1
-            most = max(most, last, -first)
-            for third in range(first, last + 1):
-                along = x + third * lower[0]
-                squares[place] = along * along + off_axis
-                place += 1
-    return most
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -186,42 +92,6 @@ def _group_by_kind(numbers, thermal):
         members[filled[kind[i]]] = i
         filled[kind[i]] += 1
     return members, starts
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _sorted_places(squares, shortest, longest):
-    """Order reflections inside the shell by length; return their places."""
-    n = len(squares)
-    low, high = shortest * shortest, longest * longest * (1.0 + _ROUNDING)
-    bottom, top = low * shortest, high * np.sqrt(high)
-    scale = n / (top - bottom)
-    bucket = np.empty(n, np.int64)
-    starts = np.zeros(n + 2, np.int64)
-    for i in range(n):
-        square = squares[i]
-        bucket[i] = -1
-        if square >= low and square <= high and square > 0.0:
-            bucket[i] = min(n - 1, max(0, int((square * np.sqrt(square) - bottom) * scale)))
-            starts[bucket[i] + 1] += 1
-    for i in range(n):
-        starts[i + 1] += starts[i]
-    count = starts[n]
-    places = np.empty(count, np.int64)
-    for i in range(n):
-        b = bucket[i]
-        if b >= 0:
-            # the place of a bucket's next member is kept in `starts`; what it held is not needed again
-            at = starts[b]
-            starts[b] = at + 1
-            places[at] = i
-    for at in range(1, count):  # what is left out of order is within a bucket
-        moving, square = places[at], squares[places[at]]
-        to = at
-        while to > 0 and squares[places[to - 1]] > square * (1.0 + _ROUNDING):
-            places[to] = places[to - 1]
-            to -= 1
-        places[to] = moving
-    return places
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -302,7 +172,7 @@ def _merge(places, squares, intensities, rows, order, wavelength, tolerance, squ
     indices = np.empty(3, np.int64)
     found, previous, angle = 0, -1.0, -1.0
     for place in places:
-        if squares[place] > previous * (1.0 + _ROUNDING):
+        if squares[place] > previous * (1.0 + ROUNDING):
             last = angle
             angle = 2.0 * np.arcsin(min(1.0, 0.5 * wavelength * np.sqrt(squares[place])))
             if previous < 0.0 or angle - last > tolerance:
@@ -342,7 +212,7 @@ def _expose(
             half = 0.5 * lines[line, 0] * np.sqrt(square[i])
             angles[at] = np.inf
             # the shell is that of all lines together; of each line what lies in the range of angles
-            if half * (1.0 + _ROUNDING) < shortest or half > longest * (1.0 + _ROUNDING):
+            if half * (1.0 + ROUNDING) < shortest or half > longest * (1.0 + ROUNDING):
                 continue
             sine = min(1.0, half)
             cosine = np.sqrt(1.0 - sine * sine)
@@ -409,11 +279,11 @@ def powder(
         n_peaks[b], brightness[b] = 0, 0.0
         if n_reflections[b] == 0:
             continue
-        reciprocal, volume = _reciprocal(cells[b])
+        reciprocal, volume = reciprocal_cell(cells[b])
         lower, order = triangular(reciprocal)
         rows, squares = np.empty((n_rows[b], 5), np.int64), np.empty(n_reflections[b])
-        most = _list_rows(lower, longest, rows, squares)
-        places = _sorted_places(squares, shortest, longest)
+        most = list_rows(lower, longest, rows, squares)
+        places = sorted_places(squares, shortest, longest)
         n = len(places)
         atoms = slice(offsets[b], offsets[b + 1])
         intensities = _intensities(

@@ -9,6 +9,7 @@ Neutrons: bound coherent scattering lengths in fm, which do not depend on the an
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
@@ -17,7 +18,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from euhedral.core.crystal import Crystal
 from euhedral.core.elements import MAX_NUMBER, SYMBOLS
+from euhedral.errors import InvalidRequestError
 
 # The constant of the Mott-Bethe relation, 1 / (8 pi^2 a_0) scaled to the table's units.
 _MOTT_BETHE: Final = 41.78214
@@ -49,6 +52,24 @@ class ScatteringTable:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "known", ~np.isnan(self.samples[:, 0, 0]))
+
+    def require(self, crystals: Sequence[Crystal], *, numbers: NDArray[np.int64]) -> None:
+        """Refuse elements that are not tabulated.
+
+        Args:
+            crystals: whose name the error says.
+            numbers: (N,) atomic numbers of all of them.
+
+        Raises:
+            InvalidRequestError: there is one.
+        """
+        if self.known[numbers].all():
+            return
+        for crystal in crystals:
+            for number in crystal.numbers[~self.known[crystal.numbers]].tolist():
+                raise InvalidRequestError(
+                    f"crystal {crystal.id!r}: no {self.kind} scattering factor is tabulated for {SYMBOLS[number]}"
+                )
 
     @property
     def forward(self) -> NDArray[np.complex128]:

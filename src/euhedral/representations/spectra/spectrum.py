@@ -21,6 +21,21 @@ KINDS: Final[Mapping[str, bool]] = MappingProxyType(
 )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Repair:
+    """What may be done to points that make no spectrum; nothing, unless it is asked for.
+
+    Args:
+        unordered: sort by x and average points of equal x, or refuse.
+        missing: drop points of which x or y is not finite, or refuse.
+        negative: raise negative values to zero, or refuse where the kind has none.
+    """
+
+    unordered: Literal["refuse", "sort"] = "refuse"
+    missing: Literal["refuse", "drop"] = "refuse"
+    negative: Literal["refuse", "clip"] = "refuse"
+
+
 @dataclass(frozen=True, eq=False)
 class Spectrum:
     """Values over a rising axis; immutable.
@@ -36,7 +51,7 @@ class Spectrum:
 
     Raises:
         InvalidRequestError: no points, lengths that differ, a value that is missing or not finite, an axis that does not rise,
-            or a negative value where the kind has none. `from_points` sorts, drops and clips where it is told to.
+            or a negative value where the kind has none. `from_points` does what a `Repair` allows.
         UnknownNameError: no such kind.
     """
 
@@ -62,19 +77,19 @@ class Spectrum:
             if bad.any():
                 raise InvalidRequestError(
                     f"{name}: {int(bad.sum())} of {x.size} values of {what} are missing or infinite, the first at point "
-                    f"{int(bad.argmax())}; Spectrum.from_points(..., missing='drop') leaves them out"
+                    f"{int(bad.argmax())}; Repair(missing='drop') leaves them out"
                 )
         back = np.diff(x) <= 0.0
         if back.any():
             at = int(back.argmax())
             raise InvalidRequestError(
                 f"{name}: x must rise, but {x[at]:g} is followed by {x[at + 1]:g} at point {at + 1}; "
-                f"Spectrum.from_points(..., unordered='sort') sorts and averages repeated points"
+                f"Repair(unordered='sort') sorts and averages repeated points"
             )
         if not KINDS[self.kind] and y.min() < 0.0:
             raise InvalidRequestError(
                 f"{name}: a {self.kind} has no negative values, but y is {y.min():g} at x = {x[y.argmin()]:g}; "
-                f"Spectrum.from_points(..., negative='clip') makes them zero"
+                f"Repair(negative='clip') makes them zero"
             )
         x.setflags(write=False)
         y.setflags(write=False)
@@ -103,8 +118,7 @@ class Spectrum:
     @classmethod
     def from_points(
         cls, x: ArrayLike, y: ArrayLike, *, kind: str = "other", x_unit: str = "", y_unit: str = "", id: str = "",  # noqa: A002
-        metadata: Mapping[str, Any] | None = None, unordered: Literal["refuse", "sort"] = "refuse",
-        missing: Literal["refuse", "drop"] = "refuse", negative: Literal["refuse", "clip"] = "refuse",
+        metadata: Mapping[str, Any] | None = None, repair: Repair | None = None,
     ) -> Spectrum:  # fmt: skip
         """Build a spectrum from points as they come, repairing only what is asked for.
 
@@ -116,23 +130,21 @@ class Spectrum:
             y_unit: of the values.
             id: a name.
             metadata: what else is known.
-            unordered: sort by x and average points of equal x, or refuse.
-            missing: drop points of which x or y is not finite, or refuse.
-            negative: raise negative values to zero, or refuse where the kind has none.
+            repair: what may be done to points that make no spectrum.
 
         Raises:
             InvalidRequestError: as the constructor, for what is not repaired.
         """
-        name = f"spectrum {id!r}"
+        name, repair = f"spectrum {id!r}", repair or Repair()
         xs, ys = _numbers(x, what="x", name=name), _numbers(y, what="y", name=name)
         if xs.shape == ys.shape and xs.ndim == 1:
-            if missing == "drop":
+            if repair.missing == "drop":
                 kept = np.isfinite(xs) & np.isfinite(ys)
                 xs, ys = xs[kept], ys[kept]
-            if unordered == "sort" and not np.isnan(xs).any():
+            if repair.unordered == "sort" and not np.isnan(xs).any():
                 xs, place = np.unique(xs, return_inverse=True)
                 ys = np.bincount(place, weights=ys) / np.bincount(place) if xs.size else ys
-            if negative == "clip":
+            if repair.negative == "clip":
                 ys = np.where(ys < 0.0, 0.0, ys)
         return cls(xs, ys, kind=kind, x_unit=x_unit, y_unit=y_unit, id=id, metadata=metadata or {})
 
