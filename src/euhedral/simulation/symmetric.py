@@ -7,10 +7,9 @@ soon as it has a way down.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from euhedral.core.crystal import Crystal
-from euhedral.errors import InvalidCrystalError
+from euhedral.geometry.symmetrise import atom_permutations
 from euhedral.geometry.symmetry import symmetry
 from euhedral.simulation.descent import Point
 
@@ -30,8 +29,9 @@ class SymmetricMean:
         found = symmetry(crystal, symprec=symprec)
         self.number = found.number
         self._rotations = found.rotations
-        images = np.einsum("kij,nj->kni", found.rotations, crystal.frac) + found.translations[:, None]
-        self._onto = np.stack([_matching(crystal, image, symprec=symprec) for image in images])
+        self._onto = atom_permutations(
+            crystal, rotations=found.rotations, translations=found.translations, tolerance=4.0 * symprec
+        )
 
     def __call__(self, point: Point) -> Point:
         """Return the point with symmetric forces and stress."""
@@ -44,16 +44,3 @@ class SymmetricMean:
         return Point(
             cell=point.cell, frac=point.frac, energy=point.energy, forces=forces / count, stress=stress / count
         )
-
-
-def _matching(crystal: Crystal, image: NDArray[np.float64], *, symprec: float) -> NDArray[np.int64]:
-    """(n,) the atom on which each atom lands."""
-    apart = image[:, None] - crystal.frac[None]
-    apart = np.linalg.norm((apart - np.round(apart)) @ crystal.cell, axis=2)
-    apart[crystal.numbers[:, None] != crystal.numbers[None]] = np.inf
-    onto = np.argmin(apart, axis=1)
-    if apart.min(axis=1).max() > 4.0 * symprec or len(np.unique(onto)) < len(onto):
-        raise InvalidCrystalError(
-            f"crystal {crystal.id!r}: its operations within {symprec} Å do not map the atoms one to one; try a smaller symprec"
-        )
-    return onto
