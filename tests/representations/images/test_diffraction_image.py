@@ -139,6 +139,22 @@ def test_the_pattern_does_not_depend_on_the_orientation_of_the_cell(crystals):
     assert np.allclose(one, two, rtol=1e-4, atol=1e-6 * one.max())
 
 
+def test_a_pattern_knows_neither_the_order_nor_the_place_of_the_atoms(crystals):
+    piece = block(crystals["hexagonal"], n_atoms=150)
+    rng = np.random.default_rng(3)
+    order = rng.permutation(len(piece))
+    moved = Specimen(piece.cart[order] + rng.normal(0.0, 3.0, 3), piece.numbers[order], piece.cell)
+    mirrored = Specimen(piece.cart * [1, 1, -1], piece.numbers, piece.cell)
+    for radiation in (Electrons(), XRays.of(1.2)):
+        one, two = (
+            diffraction_image(p, size=51, step=0.02, radiation=radiation).pixels.astype(float) for p in (piece, moved)
+        )
+        assert np.allclose(one, two, rtol=1e-4, atol=1e-6 * one.max())
+    # on a curved sphere the two sides of a polar crystal differ
+    other = diffraction_image(mirrored, size=51, step=0.02, radiation=XRays.of(1.2)).pixels
+    assert not np.allclose(one, other, rtol=0.05, atol=1e-4 * one.max())
+
+
 def test_vacancies_keep_the_spots_and_lower_them_by_the_square_of_what_is_left():
     piece = block(cubic("face"), n_atoms=16_000)
     left, _ = with_defects(piece, defects=[Vacancies(0.25)], rng=np.random.default_rng(5))

@@ -9,6 +9,14 @@ import numpy as np
 from numba import njit
 
 
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _span(middle, half, first, pixel, count):
+    """First and last of `count` places first, first + pixel, ... that lie within `half` of the middle."""
+    return max(0, int(np.ceil((middle - half - first) / pixel))), min(
+        count - 1, int(np.floor((middle + half - first) / pixel))
+    )
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
 def add_spots(x, y, weight, shift, left, top, pixel, table, step, image):
     """Add the probe's profile about each atom.
@@ -29,17 +37,14 @@ def add_spots(x, y, weight, shift, left, top, pixel, table, step, image):
     reach = (len(table) - 1) * step
     slack = np.abs(shift[:, 1]).max()
     for atom in range(len(x)):
-        first = max(0, int(np.ceil((top - y[atom] - reach - slack) / pixel)))
-        last = min(height - 1, int(np.floor((top - y[atom] + reach + slack) / pixel)))
+        first, last = _span(-y[atom], reach + slack, -top, pixel, height)
         for row in range(first, last + 1):
             away_y = top - row * pixel + shift[row, 1] - y[atom]
-            half = reach * reach - away_y * away_y
-            if half <= 0.0:
+            if abs(away_y) >= reach:
                 continue
-            half = np.sqrt(half)
+            half = np.sqrt(reach * reach - away_y * away_y)
             begin = left + shift[row, 0]
-            start = max(0, int(np.ceil((x[atom] - half - begin) / pixel)))
-            stop = min(width - 1, int(np.floor((x[atom] + half - begin) / pixel)))
+            start, stop = _span(x[atom], half, begin, pixel, width)
             for column in range(start, stop + 1):
                 away_x = begin + column * pixel - x[atom]
                 place = np.sqrt(away_x * away_x + away_y * away_y) / step
@@ -67,17 +72,14 @@ def label_discs(x, y, label, shift, left, top, pixel, radius, mask, nearest):
     height, width = mask.shape
     slack = np.abs(shift[:, 1]).max()
     for place in range(len(x)):
-        first = max(0, int(np.ceil((top - y[place] - radius - slack) / pixel)))
-        last = min(height - 1, int(np.floor((top - y[place] + radius + slack) / pixel)))
+        first, last = _span(-y[place], radius + slack, -top, pixel, height)
         for row in range(first, last + 1):
             away_y = top - row * pixel + shift[row, 1] - y[place]
-            half = radius * radius - away_y * away_y
-            if half < 0.0:
+            if abs(away_y) > radius:
                 continue
-            half = np.sqrt(half)
+            half = np.sqrt(radius * radius - away_y * away_y)
             begin = left + shift[row, 0]
-            start = max(0, int(np.ceil((x[place] - half - begin) / pixel)))
-            stop = min(width - 1, int(np.floor((x[place] + half - begin) / pixel)))
+            start, stop = _span(x[place], half, begin, pixel, width)
             for column in range(start, stop + 1):
                 away_x = begin + column * pixel - x[place]
                 squared = away_x * away_x + away_y * away_y
