@@ -199,10 +199,12 @@ def test_no_neighbours_at_all_is_refused(crystals):
         nearest_neighbours(crystal.cell[None], frac=crystal.frac, n_atoms=[1], k=0, tie=0.0)
 
 
-def test_more_neighbours_than_memory_holds_are_refused(crystals):
+def test_more_neighbours_than_time_and_memory_allow_are_refused(crystals):
     crystal = crystals["fcc"]
-    with pytest.raises(InvalidRequestError, match="too many pairs"):
+    with pytest.raises(InvalidRequestError, match="k must be at most 10000 neighbours, got 10000000000"):
         nearest_neighbours(crystal.cell[None], frac=crystal.frac, n_atoms=[1], k=10**10, tie=0.0)
+    with pytest.raises(InvalidRequestError, match="too many pairs"):
+        nearest_neighbours(np.eye(3)[None] * 99.0, frac=np.zeros((6000, 3)), n_atoms=[6000], k=10**4, tie=0.0)
 
 
 @pytest.mark.parametrize(("tie", "largest"), [(-1.0, 8.0), (float("nan"), 8.0), (0.0, 0.0), (0.0, float("nan"))])

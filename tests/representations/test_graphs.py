@@ -45,6 +45,14 @@ def test_ties_between_species_are_kept_or_cut_as_a_whole(crystals):
     assert torch.bincount(StrictNearest(12).build(batch).target).tolist() == [12, 12, 12, 12]
 
 
+@pytest.mark.parametrize("spec", [Nearest(12), StrictNearest(12)])
+def test_two_atoms_have_an_edge_for_each_image_as_in_cgcnn(crystals, spec):
+    """The multigraph of Xie and Grossman 2018: the one atom of fcc has twelve edges, all to itself, one an image."""
+    graph = spec.build(CrystalBatch.from_crystals([crystals["fcc"]]))
+    assert (graph.source == graph.target).all()
+    assert len(graph.image.unique(dim=0)) == len(graph.source) == 12
+
+
 def test_a_graph_with_a_skin_trims_to_the_graph_without(batch):
     wide, narrow = Radius(6.0).build(batch), Radius(5.0).build(batch)
     trimmed = wide.within(batch, cutoff=5.0)

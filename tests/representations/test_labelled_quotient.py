@@ -96,28 +96,23 @@ def test_a_supercell_repeats_the_bonds(crystals, name):
 
 @pytest.mark.parametrize("name", ["triclinic", "fcc", "heusler", "hexagonal", "one_atom", "vacuum"])
 @pytest.mark.parametrize("fictive", [False, True])
-def test_effective_coordination_gives_the_bonds_of_pymatgen(crystals, name, fictive):
-    from pymatgen.core.local_env import EconNN
+def test_effective_coordination_gives_the_bonds_of_pymatgen(crystals, name, fictive, monkeypatch):
+    from pymatgen.core import local_env
 
     from euhedral.core.bridges import to_pymatgen
 
+    # the same radii on both sides: pymatgen takes ionic or atomic ones where it has them
+    monkeypatch.setattr(local_env, "_get_radius", local_env._get_default_radius)
     crystal = crystals[name]
     structure = to_pymatgen(crystal)
-    finder = EconNN(use_fictive_radius=fictive)
-    theirs = {"source": [], "target": [], "image": []}
-    from pymatgen.core import local_env
-
-    # the same radii on both sides: pymatgen takes ionic or atomic ones where it has them
-    original, local_env._get_radius = local_env._get_radius, local_env._get_default_radius
-    try:
-        for atom in range(len(crystal)):
-            for found in finder.get_nn_info(structure, atom):
-                theirs["source"].append(atom)
-                theirs["target"].append(found["site_index"])
-                theirs["image"].append(found["image"])
-    finally:
-        local_env._get_radius = original
-    expected = LabelledQuotientGraph.from_bonds(crystal.numbers, **theirs)
+    finder = local_env.EconNN(use_fictive_radius=fictive)
+    found = [(atom, info) for atom in range(len(crystal)) for info in finder.get_nn_info(structure, atom)]
+    expected = LabelledQuotientGraph.from_bonds(
+        crystal.numbers,
+        source=[atom for atom, _ in found],
+        target=[info["site_index"] for _, info in found],
+        image=[info["image"] for _, info in found],
+    )
     graph = labelled_quotient_graph(crystal, bonds=EffectiveCoordination(fictive_radii=fictive))
     np.testing.assert_array_equal(graph.image, expected.image)
     np.testing.assert_array_equal(graph.source, expected.source)

@@ -6,6 +6,12 @@ import torch
 from euhedral.core.batch import CrystalBatch
 from euhedral.errors import InvalidRequestError
 from euhedral.models.property.cgcnn import CGCNN
+from euhedral.representations.dense import Dense
+from euhedral.representations.graphs import Nearest
+from euhedral.representations.lattice_edges import LatticeEdges, LatticeFrame
+from euhedral.representations.line_graph import LineGraph
+from euhedral.representations.triplets import EdgePairs, EdgePaths
+from euhedral.representations.undirected import Undirected
 from euhedral.training.graph_set import GraphSet
 
 
@@ -38,6 +44,34 @@ def test_a_batch_cut_out_is_the_batch_built_from_its_crystals(chosen, merge_equa
         model(direct, direct_graph)["formation_energy_per_atom"],
         atol=1e-6,
     )
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        LineGraph(cutoff=5.0, bond_cutoff=3.0),
+        EdgePaths(LatticeFrame(Undirected(Nearest(6))), backtracking=True),
+        EdgePairs(LatticeEdges(), cutoff=3.0),
+        Dense(),
+    ],
+    ids=["chgnet", "alignn with a lattice", "m3gnet with a lattice", "dense"],
+)
+@pytest.mark.parametrize("chunk", [1, 3, 100])
+def test_edge_triplet_and_crystal_tensors_are_kept_with_the_set(chosen, spec, chunk):
+    whole = GraphSet.from_crystals(chosen, spec=spec, dtype=torch.float64, chunk=chunk)
+    picked = [6, 0, 2, 3]
+    batch, graph = whole.select(torch.tensor(picked))
+    direct_batch = CrystalBatch.from_crystals([chosen[i] for i in picked], dtype=torch.float64)
+    direct = spec.build(direct_batch)
+    torch.testing.assert_close(graph.vectors(batch), direct.vectors(direct_batch))
+    assert graph.extra.keys() == direct.extra.keys()
+    for name, tensor in direct.extra.items():
+        torch.testing.assert_close(graph.extra[name], tensor)
+
+
+def test_a_graph_with_extra_tensors_is_not_merged(chosen):
+    with pytest.raises(InvalidRequestError, match="cannot be merged"):
+        GraphSet.from_crystals(chosen, spec=LatticeEdges(), merge_equal=True)
 
 
 def test_batches_go_through_every_crystal_once(chosen):

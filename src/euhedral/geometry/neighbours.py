@@ -11,8 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from euhedral.errors import InvalidRequestError
 
-# More pairs than this in one call is a mistake in the cutoff, not a wish; they would need 80 GB.
-_MOST_PAIRS: Final = 2_000_000_000
+# More pairs than this in one call is a mistake in the cutoff, not a wish; they would need 10 GB.
+_MOST_PAIRS: Final = 200_000_000
+# More of the nearest than this are all neighbours within some radius, which are found without sorting.
+_MOST_NEAREST: Final = 10_000
 # From this many atoms on, sorting them into columns costs less than looking at all pairs.
 _COLUMNED_FROM: Final = 64
 
@@ -99,7 +101,11 @@ def nearest_neighbours(
         raise InvalidRequestError(
             f"the largest radius must be positive and the tie not negative, got {largest} and {tie}"
         )
-    if k * len(coordinates) > _MOST_PAIRS:
+    if k > _MOST_NEAREST:
+        raise InvalidRequestError(
+            f"k must be at most {_MOST_NEAREST} neighbours, got {k}; take all within a radius instead"
+        )
+    if k * len(coordinates) > _MOST_PAIRS // 4:
         raise InvalidRequestError(f"{k} neighbours of {len(coordinates)} atoms are too many pairs; 12 to 50 is usual")
 
     def search(*lists: Any) -> tuple[int, int]:

@@ -21,6 +21,8 @@ from euhedral.representations.graphs import SHELL_TOLERANCE
 
 _ROUNDS: Final = 200
 _SETTLED: Final = 1e-10
+# Times the nearest distance; farther neighbours weigh less than 1e-27.
+_NEGLIGIBLE: Final = 2.0
 
 
 @runtime_checkable
@@ -67,6 +69,8 @@ class EffectiveCoordination:
             radius = covalent_radii()[crystal.numbers]
             length = length * radius[found.target] / (radius[found.target] + radius[found.source])
         mean = _least_of_each(length, found.target, n_atoms=len(crystal))
+        near = length <= _NEGLIGIBLE * mean[found.target]
+        found, length = _selected(found, near), length[near]
         for _ in range(_ROUNDS):
             weight = np.exp(1.0 - (length / mean[found.target]) ** 6)
             total = np.bincount(found.target, weights=weight, minlength=len(crystal))

@@ -145,22 +145,25 @@ class LabelledQuotientGraph:
 
         It is the rank of the component's cycle vectors (Larsen et al. 2019, doi:10.1103/PhysRevMaterials.3.034003).
         """
-        owner = self.tree.component[self.source[self.chords]]
-        return np.array([_rank(self.cycle_vectors[owner == part]) for part in range(self.n_components)], dtype=np.int64)
+        return np.array([len(_echelon(vectors)) for vectors in self._cycles_of_components()], dtype=np.int64)
 
     @property
     def dimensionality(self) -> int:
         """The largest of `dimensions`."""
         return int(self.dimensions.max(initial=0))
 
-    @property
+    @cached_property
     def n_nets(self) -> NDArray[np.int64]:
         """(c,) how many separate copies of a component fill its span, as interpenetrating nets do: 1 for most crystals.
 
         It is the index of the cycle vectors in the lattice of their span.
         """
+        return np.array([_index(vectors) for vectors in self._cycles_of_components()], dtype=np.int64)
+
+    def _cycles_of_components(self) -> list[NDArray[np.int64]]:
         owner = self.tree.component[self.source[self.chords]]
-        return np.array([_index(self.cycle_vectors[owner == part]) for part in range(self.n_components)], np.int64)
+        order = np.argsort(owner, kind="stable")
+        return np.split(self.cycle_vectors[order], np.searchsorted(owner[order], np.arange(1, self.n_components)))
 
     def vectors(self, crystal: Crystal) -> NDArray[np.float64]:
         """(m, 3) Angstrom, from source to target, in a crystal whose atoms are the nodes.
@@ -208,10 +211,6 @@ def _echelon(vectors: NDArray[np.int64]) -> list[list[int]]:
             done.append(active[0])
             rows = [row for row in rows if row is not active[0]]
     return done
-
-
-def _rank(vectors: NDArray[np.int64]) -> int:
-    return len(_echelon(vectors))
 
 
 def _index(vectors: NDArray[np.int64]) -> int:
