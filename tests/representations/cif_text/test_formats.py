@@ -159,6 +159,19 @@ def test_texts_of_other_writers_are_read(crystals):
     assert len(CifFormat().read(cif_from_crystals([crystals["triclinic"]]))) == 3
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_texts_prepared_as_crystallm_prepares_them_are_read():
+    from pymatgen.core import Structure
+    from pymatgen.io.cif import CifWriter
+
+    data = load("mp-20-sample")
+    for index in np.random.default_rng(4).choice(len(data), 40, replace=False).tolist():
+        crystal = data[index]
+        text = str(CifWriter(Structure(crystal.cell, crystal.numbers, crystal.frac), symprec=0.01))
+        only_identity = re.sub(r"(?s)(_equiv_pos_as_xyz\n).*?(?=\nloop_)", r"\1  1  'x, y, z'", text)
+        assert WITHIN_SYMPREC.matches(CifFormat().read(only_identity), crystal), crystal.id
+
+
 def test_the_multiplicities_decide_between_two_origins():
     diamond = Crystal(
         cell=1.78 * np.array([[0, 1, 1], [1, 0, 1], [1, 1, 0.0]]), frac=[[0, 0, 0], [0.25, 0.25, 0.25]], numbers=[6, 6]
