@@ -130,6 +130,15 @@ class Dataset:
         return self._columns.described
 
     @property
+    def classes(self) -> str:
+        """The column of classes that folds divide evenly; a set of crystals has none."""
+        return ""
+
+    def crystals(self) -> Iterable[Crystal]:
+        """Go through the crystals."""
+        return self
+
+    @property
     def ids(self) -> NDArray[np.str_]:
         """(n,) names of the crystals."""
         return self.column("id")
@@ -244,7 +253,7 @@ class Dataset:
         return self.select(self.known(target))
 
     def split(self, name: str) -> Mapping[str, Dataset]:
-        """Divide the set by a named rule: "official", "random-0", "fold-2", "leave-element-out-O" ...
+        """Divide the set by a named rule: "official", "random-0", "fold-2+val", "leave-cluster-out-3" ...
 
         Args:
             name: see `data.splits`.

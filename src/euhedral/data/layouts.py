@@ -1,8 +1,10 @@
 """Sources whose rows lie in several files, or need a word of explanation that is not in the file.
 
-cifs          an archive of ID.cif, and beside it a table (CSV) with a column of ids
-odac          an archive with two archives of CIF files, pristine and defective frameworks, each with its table
-gamenet       one JSON object a line: 48 metal atoms, then the adsorbate
+    cifs          an archive of ID.cif, and beside it a table (CSV) with a column of ids
+    odac          an archive with two archives of CIF files, pristine and defective frameworks, each with its table
+    gamenet       one JSON object a line: 48 metal atoms, then the adsorbate
+
+A layout is named in `sources.json` where the ending of the file does not say how to read it.
 """
 
 from __future__ import annotations
