@@ -61,6 +61,15 @@ def test_the_asymmetric_unit_holds_each_point_once_and_fills_its_share_of_the_ce
         assert inside.sum() == 1
 
 
+@pytest.mark.parametrize("number", EVERY)
+def test_all_points_of_an_orbit_are_moved_to_one_place_of_the_asymmetric_unit(number):
+    group = space_group(number)
+    rng = np.random.default_rng(number)
+    for position in group.positions:  # special ones lie on its surface, where several equivalents meet
+        moved = group.into_region(position.orbit(rng.random(3))[:4])
+        assert np.allclose(moved, moved[0], atol=1e-6)
+
+
 def test_points_are_moved_into_the_asymmetric_unit_by_an_operation():
     rng = np.random.default_rng(0)
     for number in (1, 14, 70, 99, 148, 167, 194, 213, 214, 227, 230):
