@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from importlib.resources import files
+
 import numpy as np
 import pytest
 
@@ -226,6 +229,15 @@ def test_form_factors_in_the_forward_direction():
     # Doyle and Turner 1968: f_e(0) of carbon is 2.51 and of iron 7.17 Angstrom
     assert factor(Electrons().table(), number=6, q=np.zeros(1))[0] == pytest.approx(2.51, abs=0.01)
     assert factor(Electrons().table(), number=26, q=np.zeros(1))[0] == pytest.approx(7.17, abs=0.02)
+
+
+def test_form_factors_between_the_points_of_the_table_are_those_of_the_formula():
+    text = files("euhedral.representations.spectra").joinpath("scattering_factors.json").read_text(encoding="utf-8")
+    q = np.random.default_rng(7).uniform(0.0, 4.0, 500)
+    for symbol, number in (("C", 6), ("Fe", 26), ("U", 92)):
+        a, b = np.array(json.loads(text)["elements"][symbol]).T
+        expected = (a * np.exp(-b * (q[:, None] / 2) ** 2)).sum(1)
+        assert factor(Electrons().table(), number=number, q=q) == pytest.approx(expected, abs=2e-7 * expected.max())
 
 
 def test_a_fingerprint_has_three_channels_in_a_ring_and_knows_no_scale():

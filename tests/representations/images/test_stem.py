@@ -166,6 +166,14 @@ def test_the_mask_agrees_with_the_positions_under_drift(wse2):
     assert (middle > rim).mean() > 0.97
 
 
+def test_where_discs_overlap_the_nearer_column_has_the_pixel():
+    image = stem_image(atoms([[-0.35, 0.0], [0.35, 0.0]], [6, 79]), scan=Scan(101, 0.02), disc=0.5)
+    carbon, gold = image.classes.index("C"), image.classes.index("Au")
+    rows, columns = np.nonzero(image.mask)
+    assert (image.mask[rows, columns] == np.where(columns < 50, carbon, gold))[columns != 50].all()
+    assert (image.mask == carbon)[:, :50].sum() == (image.mask == gold)[:, 51:].sum()
+
+
 def test_drift_moves_the_bottom_of_the_picture_and_not_the_top():
     places = [[0.0, 8.0], [0.0, -8.0]]
     still, drifting = (
