@@ -1,12 +1,13 @@
-"""Microseconds per atom of the neighbour search here and in vesin: batches of small real cells, and one large cell.
+"""Microseconds per atom of the neighbour search here, in vesin and in pymatgen: batches of small real cells, and one large cell.
 
-    python benchmarks/graphs.py [--crystals 512] [--batch 128] [--rounds 5]
+    python benchmarks/graphs.py [--crystals 512] [--batch 64] [--rounds 5]
 
-Both sides are given the same arrays and must return source, target, image and distance in full; what a call returned is let go
-before the next. vesin takes one crystal a
-call; its k nearest are its neighbours within 8 Angstrom sorted by centre and distance. With two threads ours works on two
-batches at once; vesin is given the better of two threads of its own and two crystals at once. They take turns in one process
-and the ratio of each round is kept, so that a busy machine disturbs both sides of a ratio. Results are checked equal first.
+All sides are given the same arrays and must return source, target, image and distance in full; what a call returned is let go
+before the next. vesin and pymatgen take one crystal a call; their k nearest are their neighbours within 8 Angstrom sorted by
+centre and distance. With two threads ours works on two batches at once; vesin is given the better of two threads of its own and
+two crystals at once. With one thread they take turns batch by batch in one process and the ratio of each turn is kept, so that a busy machine
+disturbs all sides of a ratio; the slowest tenth of the turns is told too. Results are checked equal first. At the end many crystals
+are streamed through and the growth of memory is measured.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ import argparse
 import json
 import os
 import platform
-import statistics
+import resource
 import time
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
 from pathlib import Path
 
 import numba
@@ -35,13 +37,11 @@ CUTOFF = 8.0
 K = 12
 
 
-def crystals_to_use(count):
+def data_to_use():
     try:
-        data = load("mp-20")
+        return load("mp-20")
     except MissingDataError:
-        data = load("mp-20-sample")
-    chosen = np.random.default_rng(3).choice(len(data), min(count, len(data)), replace=False)
-    return data.card.name, [data[int(i)] for i in np.sort(chosen)]
+        return load("mp-20-sample")
 
 
 def flat(crystals):
@@ -74,6 +74,18 @@ def vesin_nearest(search, points, box):
     starts = np.searchsorted(i, np.arange(len(points)))
     chosen = order[np.arange(len(i)) - starts[i] < K]
     return i[np.arange(len(i)) - starts[i] < K], j[chosen], shift[chosen], distance[chosen]
+
+
+def pymatgen_within(structure):
+    return structure.get_neighbor_list(CUTOFF)
+
+
+def pymatgen_nearest(structure):
+    centre, neighbour, shift, distance = structure.get_neighbor_list(CUTOFF)
+    order = np.lexsort((distance, centre))
+    centre = centre[order]
+    kept = np.arange(len(centre)) - np.searchsorted(centre, np.arange(len(structure)))[centre] < K
+    return centre[kept], neighbour[order[kept]], shift[order[kept]], distance[order[kept]]
 
 
 def over(items, function, threads):
@@ -119,48 +131,77 @@ def check_equal(batches, systems):
     }  # fmt: skip
 
 
-def compare(ours, theirs, *, atoms, rounds):
-    times = {"ours": [], "vesin": []}
-    processor = {"ours": [], "vesin": []}
-    for _ in range(rounds):
-        for name, function in (("ours", ours), ("vesin", theirs)):
-            wall, used = time.perf_counter(), time.process_time()
-            function()
-            times[name].append(time.perf_counter() - wall)
-            processor[name].append(time.process_time() - used)
-    result = {}
-    for name, values in times.items():
-        result[name] = {
-            "us_per_atom": 1e6 * statistics.median(values) / atoms,
-            "fastest_us_per_atom": 1e6 * min(values) / atoms,
-            "processor_us_per_atom": 1e6 * statistics.median(processor[name]) / atoms,
+def compare(sides, *, atoms, rounds):
+    """Time all sides turn by turn.
+
+    Args:
+        sides: by name, one function a turn; "ours" first.
+        atoms: of each turn.
+        rounds: how often all turns.
+    """
+    clocks = {"": time.perf_counter, "_by_processor_time": time.process_time}
+    times = {name: {clock: np.empty((rounds, len(atoms))) for clock in clocks} for name in sides}
+    for turn in range(rounds):
+        for part in range(len(atoms)):
+            for name, functions in sides.items():
+                began = [clock() for clock in clocks.values()]
+                functions[part]()
+                ended = [clock() for clock in clocks.values()]
+                for clock, start, end in zip(clocks, began, ended, strict=True):
+                    times[name][clock][turn, part] = 1e6 * (end - start) / atoms[part]
+    result = {
+        name: {
+            "us_per_atom": float(np.median(values[""])),
+            "fastest_us_per_atom": float(values[""].min()),
+            "slowest_tenth_us_per_atom": float(np.quantile(values[""], 0.9)),
+            "processor_us_per_atom": float(np.median(values["_by_processor_time"])),
         }
-    for name, values in (("faster_by", times), ("faster_by_processor_time", processor)):
-        result[name] = statistics.median(t / o for o, t in zip(values["ours"], values["vesin"], strict=True))
+        for name, values in times.items()
+    }
+    for name in list(sides)[1:]:
+        for clock in clocks:
+            ratio = times[name][clock] / times["ours"][clock]
+            result[f"faster_than_{name}{clock}"] = {
+                "median": float(np.median(ratio)), "slowest_tenth": float(np.quantile(ratio, 0.1)),
+            }  # fmt: skip
     return result
 
 
-def best_of_vesin(work, threads):
-    """Choose between threads inside vesin and crystals side by side; return the function and its name."""
+def vesin_sides(systems, function, threads):
+    """One function a batch: the better of threads inside vesin and crystals side by side; and which it is."""
     choices = {"threads inside": (threads, 1)}
     if threads > 1:
         choices["crystals at once"] = (1, threads)
     timed = {}
     for name, (inside, outside) in choices.items():
-        search = vesin.NeighborList(cutoff=CUTOFF, full_list=True, n_threads=inside)
-        if outside > 1:  # one search must not be shared between threads
-            function = lambda outside=outside: over(  # noqa: E731
-                work["systems"],
-                lambda s: work["vesin"](vesin.NeighborList(cutoff=CUTOFF, full_list=True, n_threads=1), *s),
-                outside,
-            )
-        else:
-            function = lambda search=search: over(work["systems"], lambda s: work["vesin"](search, *s), 1)  # noqa: E731
+
+        def run(batch, inside=inside, outside=outside):
+            # one search must not be shared between threads
+            shared = vesin.NeighborList(cutoff=CUTOFF, full_list=True, n_threads=inside)
+            make = lambda: shared if outside == 1 else vesin.NeighborList(cutoff=CUTOFF, full_list=True, n_threads=1)  # noqa: E731
+            over(batch, lambda s: function(make(), *s), outside)
+
         began = time.perf_counter()
-        function()
-        timed[name] = (time.perf_counter() - began, function)
+        for batch in systems:
+            run(batch)
+        timed[name] = (time.perf_counter() - began, run)
     name = min(timed, key=lambda key: timed[key][0])
-    return timed[name][1], name
+    return [lambda batch=batch: timed[name][1](batch) for batch in systems], name
+
+
+def growth_while_streaming(data, *, count, batch):
+    """Find both kinds of neighbours of many crystals, one batch after another, and watch the memory."""
+    peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0  # noqa: E731
+    order = np.random.default_rng(5).permutation(len(data))
+    settled, seen = None, 0
+    while seen < count:
+        chosen = [data[int(order[(seen + i) % len(order)])] for i in range(min(batch, count - seen))]
+        arrays = flat(chosen)
+        within(arrays), nearest(arrays, strict=False)
+        seen += len(chosen)
+        if settled is None and seen >= count // 10:
+            settled = peak()
+    return {"crystals": seen, "peak_mb_after_a_tenth": settled, "peak_mb_at_the_end": peak()}
 
 
 def machine():
@@ -168,71 +209,85 @@ def machine():
     return {
         "cpu": next(line.split(":")[1].strip() for line in lines if line.startswith("model name")),
         "cores": os.cpu_count(), "load_average": os.getloadavg()[0], "python": platform.python_version(),
-        "numpy": np.__version__, "numba": numba.__version__, "vesin": vesin.__version__,
+        "numpy": np.__version__, "numba": numba.__version__, "vesin": vesin.__version__, "pymatgen": version("pymatgen"),
         "euhedral": euhedral.__version__,
     }  # fmt: skip
 
 
 def main() -> None:
+    from euhedral.core.bridges import to_pymatgen
+
     parser = argparse.ArgumentParser()
     parser.add_argument("--crystals", type=int, default=512)
-    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--atoms", type=int, default=4000)
+    parser.add_argument("--stream", type=int, default=28_000)
     options = parser.parse_args()
     began = time.perf_counter()
     tiny = {"cell": np.eye(3)[None] * 3.0, "frac": np.zeros((1, 3)), "n_atoms": np.array([1])}
     within(tiny), nearest(tiny, strict=True)
     ready = time.perf_counter() - began
-    name, crystals = crystals_to_use(options.crystals)
-    batches = [flat(crystals[i : i + options.batch]) for i in range(0, len(crystals), options.batch)]
-    systems = [(c.cart, np.ascontiguousarray(c.cell)) for c in crystals]
+    data = data_to_use()
+    chosen = np.random.default_rng(3).choice(len(data), min(options.crystals, len(data)), replace=False)
+    crystals = [data[int(i)] for i in np.sort(chosen)]
+    groups = [crystals[i : i + options.batch] for i in range(0, len(crystals), options.batch)]
+    batches = [flat(group) for group in groups]
+    systems = [[(c.cart, np.ascontiguousarray(c.cell)) for c in group] for group in groups]
+    structures = [[to_pymatgen(c) for c in group] for group in groups]
     rng = np.random.default_rng(0)
     side = (options.atoms * 20.0) ** (1.0 / 3.0)
     large = {
         "cell": np.eye(3)[None] * side, "frac": rng.random((options.atoms, 3)), "n_atoms": np.array([options.atoms]),
     }  # fmt: skip
-    large_system = [(large["frac"] * side, np.eye(3) * side)]
-    small = sum(len(c) for c in crystals)
+    large_system = [[(large["frac"] * side, np.eye(3) * side)]]
+    strict, shells = lambda b: nearest(b, strict=True), lambda b: nearest(b, strict=False)
     works = {
-        "MP-20, within 8 A": {"ours": within, "vesin": vesin_within, "batches": batches, "systems": systems},
-        "MP-20, 12 nearest, strict": {
-            "ours": lambda b: nearest(b, strict=True), "vesin": vesin_nearest, "batches": batches, "systems": systems,
-        },
-        "MP-20, 12 nearest, whole shells (vesin: strict)": {
-            "ours": lambda b: nearest(b, strict=False), "vesin": vesin_nearest, "batches": batches, "systems": systems,
-        },
-        f"{options.atoms} atoms, within 8 A": {
-            "ours": within, "vesin": vesin_within, "batches": [large], "systems": large_system,
-        },
+        "MP-20, within 8 A": (within, vesin_within, pymatgen_within, batches, systems, structures),
+        "MP-20, 12 nearest, strict": (strict, vesin_nearest, pymatgen_nearest, batches, systems, structures),
+        "MP-20, 12 nearest, whole shells (peers: strict)": (
+            shells, vesin_nearest, pymatgen_nearest, batches, systems, structures,
+        ),
+        f"{options.atoms} atoms, within 8 A": (within, vesin_within, None, [large], large_system, None),
     }  # fmt: skip
+    small = sum(len(c) for c in crystals)
     result = {
         "what": "neighbours: source, target, image, distance; microseconds per atom",
-        "crystals": f"{len(crystals)} of {name}, seed 3, {small / len(crystals)} atoms each on average, batches of {options.batch}",
+        "crystals": f"{len(crystals)} of {data.card.name}, seed 3, {small / len(crystals)} atoms each on average, batches of {options.batch}",
         "large": f"{options.atoms} atoms at random, 20 cubic Angstrom each, cubic cell",
+        "slowest_tenth": "of times the 90th percentile over batches and rounds, of ratios the 10th",
         "machine": machine(),
         "seconds_until_ready": ready,
         "note": "seconds_until_ready: loading the compiled loops from the cache, or compiling them when there is none",
         "equal": {
-            "MP-20": check_equal(batches, systems),
-            "large": check_equal([large], large_system),
+            "MP-20": check_equal(batches, [system for group in systems for system in group]),
+            "large": check_equal([large], large_system[0]),
         },
         "threads": {},
     }
     print(json.dumps({key: result[key] for key in ("machine", "equal", "seconds_until_ready")}, indent=1))
     for threads in (1, 2):
         result["threads"][threads] = {}
-        for title, work in works.items():
-            alone = threads > 1 and len(work["batches"]) == 1
-            theirs, way = best_of_vesin(work, threads)
-            ours = lambda work=work, threads=threads: over(work["batches"], work["ours"], threads)  # noqa: E731
-            ours()
-            atoms = sum(int(b["n_atoms"].sum()) for b in work["batches"])
-            row = compare(ours, theirs, atoms=atoms, rounds=options.rounds) | {"vesin_way": way}
-            result["threads"][threads][title] = row | (
-                {"note": "ours searches one crystal with one thread"} if alone else {}
-            )
-            print(threads, title, f"{row['faster_by']:.1f}x", json.dumps(row))
+        for title, (ours, theirs, others, parts, points, frozen) in works.items():
+            # small batches take turns one by one; with two threads, which take time to start, all are one turn
+            turns = [[part] for part in parts] if threads == 1 else [parts]
+            crystalwise = points if threads == 1 else [[system for group in points for system in group]]
+            vesin_functions, way = vesin_sides(crystalwise, theirs, threads)
+            together = min(threads, len(turns[0]))
+            sides = {
+                "ours": [lambda t=t, ours=ours, n=together: over(t, ours, n) for t in turns],
+                "vesin": vesin_functions,
+            }
+            if others is not None and threads == 1:  # it holds the interpreter's lock
+                sides["pymatgen"] = [lambda f=f, others=others: over(f, others, 1) for f in frozen]
+            for functions in sides.values():
+                functions[0]()
+            atoms = [sum(int(part["n_atoms"].sum()) for part in turn) for turn in turns]
+            row = compare(sides, atoms=atoms, rounds=options.rounds if threads == 1 else 3 * options.rounds)
+            result["threads"][threads][title] = row | {"vesin_way": way}
+            print(threads, title, json.dumps({k: v for k, v in row.items() if k.startswith("faster")}), flush=True)
+    result["streaming"] = growth_while_streaming(data, count=options.stream, batch=options.batch)
+    print(json.dumps(result["streaming"]))
     result["machine"]["load_average_at_end"] = os.getloadavg()[0]
     write_atomically(TARGET, content=json.dumps(result, indent=2) + "\n")
 

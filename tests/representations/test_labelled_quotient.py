@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
+from euhedral.core.batch import CrystalBatch
 from euhedral.core.crystal import Crystal
 from euhedral.errors import InvalidRequestError
 from euhedral.geometry.cells import supercell, with_cell
@@ -13,7 +15,8 @@ from euhedral.representations.bonds import (
     MinimumDistance,
     NearestBonds,
 )
-from euhedral.representations.labelled_quotient import LabelledQuotientGraph, labelled_quotient_graph
+from euhedral.representations.graph_rows import GraphRows, join_graphs
+from euhedral.representations.labelled_quotient import BondGraph, LabelledQuotientGraph, labelled_quotient_graph
 
 RULES = [
     EffectiveCoordination(),
@@ -153,6 +156,28 @@ def test_every_atom_of_a_thousand_in_rock_salt_has_six_bonds():
     graph = labelled_quotient_graph(supercell(salt, matrix=[8, 8, 8]))
     assert (np.bincount(np.r_[graph.source, graph.target]) == 6).all()
     assert graph.dimensions.tolist() == [3]
+
+
+def test_the_bonds_of_a_batch_are_edges_there_and_back(crystals):
+    chosen = [crystals[name] for name in ("triclinic", "isolated", "fcc", "heusler", "vacuum")]
+    batch = CrystalBatch.from_crystals(chosen, dtype=torch.float64)
+    shift = torch.randint(-2, 3, batch.frac.shape, generator=torch.Generator().manual_seed(0))
+    moved = batch.replace(frac=batch.frac + shift)
+    for each in (batch, moved):
+        graph = BondGraph().build(each)
+        vectors = graph.vectors(each)
+        ends = torch.zeros((int(graph.extra["bond"].max()) + 1, 3), dtype=torch.float64)
+        torch.testing.assert_close(ends.index_add(0, graph.extra["bond"], vectors), ends, atol=1e-9, rtol=0)
+        nets = [labelled_quotient_graph(c) for c in chosen]
+        forward = torch.from_numpy(np.concatenate([net.vectors(c) for net, c in zip(nets, chosen, strict=True)]))
+        torch.testing.assert_close(vectors[graph.extra["bond_edge"]], forward, atol=1e-9, rtol=0)
+        assert torch.equal(graph.extra["bond"][graph.extra["bond_edge"]], torch.arange(len(forward)))
+    parts = [(b, BondGraph().build(b)) for b in (CrystalBatch.from_crystals([c], dtype=torch.float64) for c in chosen)]
+    cut = join_graphs([GraphRows.of(g, batch=b) for b, g in parts]).select(torch.tensor([4, 1, 0]))
+    direct = BondGraph().build(CrystalBatch.from_crystals([chosen[i] for i in (4, 1, 0)], dtype=torch.float64))
+    for name in ("source", "target", "image"):
+        assert torch.equal(getattr(cut, name), getattr(direct, name))
+    assert all(torch.equal(cut.extra[name], direct.extra[name]) for name in direct.extra)
 
 
 def test_what_cannot_be_is_refused(crystals):

@@ -2,6 +2,9 @@ import numpy as np
 import torch
 
 from euhedral.core.batch import CrystalBatch
+from euhedral.core.crystal import Crystal
+from euhedral.geometry.cells import supercell
+from euhedral.representations.graphs import Radius
 from euhedral.representations.line_graph import LineGraph
 
 SPEC = LineGraph(cutoff=6.0, bond_cutoff=3.0)
@@ -76,3 +79,17 @@ def test_batch_holds_the_graphs_of_its_crystals(crystals):
         .sort()
         .values,
     )
+
+
+def test_bonds_of_exactly_the_cutoff_in_a_large_cell_are_whole_or_not_there():
+    """Rounding may see such a neighbour from one end and not from the other."""
+    turned = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))[0]
+    cubic = Crystal(cell=3.1 * turned, frac=[[0.123, 0.456, 0.789]], numbers=[6])
+    batch = CrystalBatch.from_crystals([supercell(cubic, matrix=[5, 5, 5])], dtype=torch.float64)
+    one_ended = Radius(6.2).build(batch)
+    graph = LineGraph(cutoff=6.2, bond_cutoff=3.5).build(batch)
+    assert 0 < len(one_ended.source) - len(graph.source) < 200
+    vectors, reverse = graph.vectors(batch), graph.extra["reverse"]
+    torch.testing.assert_close(vectors[reverse], -vectors)
+    assert torch.equal(graph.extra["bond"][reverse], graph.extra["bond"])
+    assert torch.equal(graph.extra["bond"].bincount(), torch.full((len(graph.source) // 2,), 2))

@@ -15,11 +15,14 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
 
+from euhedral.core.batch import CrystalBatch
 from euhedral.core.crystal import Crystal
 from euhedral.errors import InvalidRequestError
 from euhedral.representations.bonds import BondRule, EffectiveCoordination
+from euhedral.representations.graphs import ExtraKind, Graph
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,6 +197,52 @@ def labelled_quotient_graph(
     return LabelledQuotientGraph.from_bonds(
         crystal.numbers, source=found.target, target=found.source, image=found.image
     )
+
+
+@dataclass(frozen=True)
+class BondGraph:
+    """The labelled quotient graph as edges of a batch: each bond there and back.
+
+    `extra` holds int64 "bond" (E,), the bond of each edge, and "bond_edge" (U,), the edge of each bond from the second atom of its
+    canonical form, its target, to the first.
+
+    Args:
+        bonds: which atoms are bonded.
+    """
+
+    bonds: BondRule = EffectiveCoordination()  # noqa: RUF009 - frozen, a value
+
+    def build(self, batch: CrystalBatch) -> Graph:
+        """Find the edges of a batch.
+
+        Raises:
+            InvalidCrystalError: a cell or coordinate has become unusable; the message names the crystal.
+        """
+        edges, first_bond = [], 0
+        given = batch.frac.detach().cpu().double().numpy()
+        for crystal, first in zip(batch.to_crystals(), batch.offsets.tolist(), strict=False):
+            net = labelled_quotient_graph(crystal, bonds=self.bonds)
+            wrapped = np.round(given[first : first + len(crystal)] - crystal.frac).astype(np.int64)
+            u, v = net.source, net.target
+            label = net.image + wrapped[u] - wrapped[v]
+            bond = first_bond + np.arange(len(u))
+            # an edge of a graph is seen from its target
+            there = np.column_stack([v + first, u + first, label, bond, np.ones_like(u)])
+            back = np.column_stack([u + first, v + first, -label, bond, np.zeros_like(u)])
+            both = np.concatenate([there, back])
+            edges.append(both[np.lexsort((both[:, 5], both[:, 1]))])
+            first_bond += len(u)
+        rows = torch.from_numpy(np.concatenate(edges)).to(batch.device)
+        forward = rows[:, 6] == 1
+        bond_edge = torch.empty_like(rows[forward, 5])
+        bond_edge[rows[forward, 5]] = torch.nonzero(forward)[:, 0]
+        return Graph(
+            source=rows[:, 0].contiguous(),
+            target=rows[:, 1].contiguous(),
+            image=rows[:, 2:5].contiguous(),
+            extra={"bond": rows[:, 5].contiguous(), "bond_edge": bond_edge},
+            kinds={"bond": ExtraKind(of="edge", to="bond"), "bond_edge": ExtraKind(of="bond", to="edge")},
+        )
 
 
 def _echelon(vectors: NDArray[np.int64]) -> list[list[int]]:

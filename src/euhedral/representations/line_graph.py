@@ -53,30 +53,37 @@ class LineGraph:
 
     def build(self, batch: CrystalBatch) -> Graph:
         """Find the edges, bonds and angles of a batch."""
-        graph = Radius(cutoff=self.cutoff).build(batch)
+        graph, reverse = _both_ways(Radius(cutoff=self.cutoff).build(batch), n_atoms=batch.numbers.shape[0])
         with torch.no_grad():
             length = graph.vectors(batch).norm(dim=1)
         extra = _bonds_and_angles(
-            graph.source.cpu().numpy(),
-            graph.target.cpu().numpy(),
-            graph.image.cpu().numpy(),
-            length.cpu().numpy() < self.bond_cutoff,
-            int(batch.n_atoms.sum()),
+            graph.target.cpu().numpy(), reverse, length.cpu().numpy() < self.bond_cutoff, batch.numbers.shape[0]
         )
         tensors = {name: torch.from_numpy(array).to(batch.device) for name, array in zip(KINDS, extra, strict=True)}
         return replace(graph, extra=tensors, kinds=KINDS)
 
 
+def _both_ways(graph: Graph, *, n_atoms: int) -> tuple[Graph, NDArray[np.int64]]:
+    """Leave out edges without a reverse, and find that of each other: at the very cutoff, rounding may let one of two through."""
+    source, target, image = (tensor.cpu().numpy() for tensor in (graph.source, graph.target, graph.image))
+    reverse = reverse_edges(source, target, image, np.searchsorted(target, np.arange(n_atoms + 1)))
+    kept = reverse >= 0
+    if kept.all():
+        return graph, reverse
+    place = np.cumsum(kept) - 1
+    keep = torch.from_numpy(kept).to(graph.source.device)
+    graph = replace(graph, source=graph.source[keep], target=graph.target[keep], image=graph.image[keep])
+    return graph, place[reverse[kept]]
+
+
 def _bonds_and_angles(
-    source: NDArray[np.int64], target: NDArray[np.int64], image: NDArray[np.int64], near: NDArray[np.bool_], n_atoms: int,
-) -> tuple[NDArray, ...]:  # fmt: skip
-    start = np.searchsorted(target, np.arange(n_atoms + 1))
-    reverse = reverse_edges(source, target, image, start)
+    target: NDArray[np.int64], reverse: NDArray[np.int64], near: NDArray[np.bool_], n_atoms: int
+) -> tuple[NDArray, ...]:
     near = near & near[reverse]  # rounding may put the two directions of one bond on both sides of the cutoff
-    edges = np.arange(source.size)
+    edges = np.arange(target.size)
     forward = edges < reverse
     bond_edge = np.concatenate([edges[forward & near], edges[forward & ~near]])
-    bond = np.empty(source.size, dtype=np.int64)
+    bond = np.empty(target.size, dtype=np.int64)
     bond[bond_edge] = np.arange(bond_edge.size)
     bond[reverse[bond_edge]] = np.arange(bond_edge.size)
     short_edge = edges[near]
