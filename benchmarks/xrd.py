@@ -144,6 +144,18 @@ def main() -> None:
             timed(lambda i=i: powder_patterns(crystals[i : i + options.batch], radiation=LIGHT, two_theta=RANGE))
             for i in range(0, len(crystals), options.batch)
         ])  # fmt: skip
+    tenth = max(1, len(crystals) // 10)
+    slow = {}
+    for where, rounds in (("here", here), ("in_pymatgen", there)):
+        used = np.median([[t[1] for t in round_] for round_ in rounds], axis=0)
+        slow[where] = np.argsort(-used)[:tenth]
+    slowest = {
+        where: [
+            timed(lambda i=i: powder_patterns([crystals[j] for j in i], radiation=LIGHT, two_theta=RANGE))
+            for _ in range(options.rounds)
+        ]
+        for where, i in slow.items()
+    }
     for clock, kind in enumerate(("wall", "processor")):
         one, theirs, many = (
             np.median([[t[clock] for t in round_] for round_ in rounds], axis=0) for rounds in (here, there, batches)
@@ -157,6 +169,9 @@ def main() -> None:
             "batches": {
                 "mean_ms": 1e3 * in_batch, "ratio_of_sums": theirs.sum() / many.sum(),
                 "median_ratio_of_batches": statistics.median(t / m for t, m in zip(by_batch, many, strict=True)),
+            } | {
+                f"ratio_over_the_tenth_slowest_{where}": theirs[slow[where]].sum() / statistics.median(t[clock] for t in times)
+                for where, times in slowest.items()
             },
         }  # fmt: skip
         print(kind, json.dumps(result[kind], indent=1))

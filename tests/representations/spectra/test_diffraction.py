@@ -62,6 +62,18 @@ def test_peaks_are_those_of_pymatgen(crystal):
     assert ours.intensity.sum() == pytest.approx(theirs.y.sum(), rel=1e-4)
 
 
+def test_neutron_peaks_are_those_of_pymatgen(crystals):
+    from pymatgen.analysis.diffraction.neutron import NDCalculator
+
+    from euhedral.core.bridges import to_pymatgen
+
+    # zinc and oxygen: the tables agree to four digits
+    ours = powder_pattern(crystals["hexagonal"], radiation=Neutrons(1.54184), two_theta=(5.0, 90.0))
+    theirs = NDCalculator(1.54184).get_pattern(to_pymatgen(crystals["hexagonal"]), two_theta_range=(5.0, 90.0))
+    np.testing.assert_allclose(ours.two_theta, theirs.x, atol=1e-4)
+    np.testing.assert_allclose(ours.intensity, theirs.y, atol=1e-3)
+
+
 @pytest.mark.parametrize("name", ["triclinic", "hexagonal", "heusler"])
 def test_neutron_intensities_follow_the_scattering_lengths(crystals, name):
     lengths = neutron_table().forward

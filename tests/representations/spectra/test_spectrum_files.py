@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import struct
 import sys
 import zipfile
 
@@ -233,6 +234,22 @@ def test_instrument_files_name_the_extra(tmp_path, monkeypatch):
     path.write_bytes(b"PK")
     with pytest.raises(MissingDependencyError, match=r"euhedral\[instruments\]"):
         read_spectra(path)
+
+
+def test_a_bruker_scan_is_read_by_the_library(tmp_path):
+    pytest.importorskip("fairmat_readers_xrd")
+    content = bytearray(0x051F)
+    content[:7] = b"RAW4.00"
+    struct.pack_into("<H", content, 0x01C3, 4)
+    struct.pack_into("<d", content, 0x020F, 0.02)
+    struct.pack_into("<d", content, 0x04FB, 10.0)
+    content[0x01A8:0x01AA] = b"Cu"
+    path = tmp_path / "scan.raw"
+    path.write_bytes(content + struct.pack("<8f", 5.0, 0.0, 7.0, 0.0, 9.0, 0.0, 6.0, 0.0))
+    (spectrum,) = read_spectra(path)
+    np.testing.assert_allclose(spectrum.x, [10.0, 10.02, 10.04, 10.06])
+    np.testing.assert_array_equal(spectrum.y, [5, 7, 9, 6])
+    assert (spectrum.kind, spectrum.metadata["anode_material"]) == ("powder pattern", "Cu")
 
 
 def test_instrument_archives_are_looked_into_first(tmp_path):

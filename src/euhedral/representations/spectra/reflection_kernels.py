@@ -11,6 +11,7 @@ import numpy as np
 from numba import njit
 
 from euhedral.geometry.neighbour_kernels import triangular
+from euhedral.representations.lattice_bounds_kernels import inverse
 
 # Bounds are widened by this, so that rounding never hides a reflection; the length itself decides.
 _SLACK = 1e-9
@@ -45,17 +46,8 @@ def _row(lower, outer, middle, longest):
 @njit(cache=True, nogil=True, error_model="numpy")
 def reciprocal_cell(cell):
     """(3, 3) rows a*, b*, c* in 1/Angstrom, and the volume of the cell."""
-    rows = np.empty((3, 3))
-    for i in range(3):
-        j, k = (i + 1) % 3, (i + 2) % 3
-        for x in range(3):
-            y, z = (x + 1) % 3, (x + 2) % 3
-            rows[i, x] = cell[j, y] * cell[k, z] - cell[j, z] * cell[k, y]
-    volume = cell[0, 0] * rows[0, 0] + cell[0, 1] * rows[0, 1] + cell[0, 2] * rows[0, 2]
-    for i in range(3):
-        for x in range(3):
-            rows[i, x] /= volume
-    return rows, abs(volume)
+    undo, volume = inverse(cell)
+    return np.ascontiguousarray(undo.T), abs(volume)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
