@@ -37,8 +37,10 @@ class Axis:
         """(R, B) rows of each crystal in each run."""
         return self.starts.diff(dim=1)
 
-    def run_of(self, rows: Tensor) -> Tensor:
+    def run_of(self, rows: Tensor) -> Tensor | int:
         """Tell the run of each row."""
+        if len(self.starts) == 1:
+            return 0
         return torch.bucketize(rows, self.starts[1:, 0].contiguous(), right=True)
 
     @cached_property
@@ -129,11 +131,11 @@ class GraphRows:
             shift = shifts[kind.to][self.axes[kind.to].run_of(taken.clamp_min(0)), slot]
             return torch.where(taken < 0, taken, taken + shift)
 
-        to_atom, plain = ExtraKind(of="edge", to="atom"), ExtraKind(of="edge")
+        edges, shift = rows["edge"], shifts["atom"][0][slots["edge"]]
         return Graph(
-            source=moved(self.graph.source, to_atom),
-            target=moved(self.graph.target, to_atom),
-            image=moved(self.graph.image, plain),
+            source=self.graph.source[edges] + shift,
+            target=self.graph.target[edges] + shift,
+            image=self.graph.image[edges],
             extra={name: moved(self.graph.extra[name], kind) for name, kind in self.graph.kinds.items()},
             kinds=self.graph.kinds,
         )

@@ -40,7 +40,7 @@ class LatticeEdges:
     Of each target, the neighbours come first and the six edges after them, shortest first; `extra` holds "lattice_edge" (E,),
     bool. An edge that is also a neighbour is there twice.
 
-    Source: Yan et al. 2022, arXiv:2209.11807, section 3.3; its neighbours are those within the k-th distance of each atom, which is
+    Source: Yan et al. 2022, arXiv:2209.11807; its neighbours are those within the k-th distance of each atom, which is
     what `Nearest` finds.
 
     Args:
@@ -77,7 +77,7 @@ class LatticeFrame:
     rotations, and a network that reads the same quantities gives the same answer with any of them. As with any choice of this
     kind, a small strain can move a crystal from one frame to another.
 
-    Source: Yan et al. 2024, arXiv:2403.11857, section 3.
+    Source: Yan et al. 2024, arXiv:2403.11857.
 
     Args:
         edges: which atoms are neighbours.

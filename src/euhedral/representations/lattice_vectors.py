@@ -127,7 +127,7 @@ def frames(basis: NDArray[np.float64]) -> NDArray[np.float64]:
     Returns:
         (F, 3, 3) Angstrom, rows of each are its vectors; F is at least 1.
 
-    Source: Yan et al. 2024, arXiv:2403.11857, section 3.1, for the choice; the paper takes any of several.
+    Source: Yan et al. 2024, arXiv:2403.11857, for the choice; the paper takes any of several.
     """
     vectors = np.array(_COEFFICIENTS) @ basis
     length = np.linalg.norm(vectors, axis=1)

@@ -37,7 +37,7 @@ class EdgePaths:
     by the first; `path_cosines` gives the angle at j.
 
     Without paths that go back, where k is the same image of the same atom as i, these are DimeNet's triplets (Gasteiger et al. 2020,
-    arXiv:2003.03123, equation 5); another image of i is another atom. With them they are the edges of ALIGNN's line graph
+    arXiv:2003.03123); another image of i is another atom. With them they are the edges of ALIGNN's line graph
     (Choudhary and DeCost 2021, doi:10.1038/s41524-021-00650-1), whose atom graph is undirected: `EdgePaths(Undirected(Nearest(12)),
     backtracking=True)`.
 
@@ -73,7 +73,7 @@ class EdgePairs:
     `extra` holds int64 "pair_first" (T,) and "pair_second" (T,), positions of edges: every ordered pair of two different edges no
     longer than the cutoff, sorted; `pair_cosines` gives the angle at i.
 
-    Source: Chen and Ong 2022, doi:10.1038/s43588-022-00349-3, equation 2.
+    Source: Chen and Ong 2022, doi:10.1038/s43588-022-00349-3.
 
     Args:
         edges: the graph.
