@@ -1,0 +1,58 @@
+"""Whether the bonds of a labelled quotient graph hold a whole crystal together, and what they leave apart."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from euhedral.representations.labelled_quotient import LabelledQuotientGraph
+
+
+def complete(net: LabelledQuotientGraph) -> bool:
+    """Tell whether every atom of the infinite crystal is reached from every other along bonds."""
+    return net.n_components == 1 and int(net.dimensions[0]) == 3 and int(net.n_nets[0]) == 1
+
+
+def joined(
+    net: LabelledQuotientGraph, *, source: NDArray[np.int64], target: NDArray[np.int64], image: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """(p,) whether bonds lead from one atom of the infinite crystal to another.
+
+    Args:
+        net: the bonds.
+        source: (p,) atoms of the home cell.
+        target: (p,) atoms.
+        image: (p, 3) cell of the target.
+    """
+    cell, component = net.tree.cell, net.tree.component
+    owner = component[net.source[net.chords]]
+    rest = image + cell[source] - cell[target]
+    found = np.zeros(len(source), dtype=bool)
+    for part in range(net.n_components):
+        chosen = np.flatnonzero((component[source] == part) & (component[target] == part))
+        found[chosen] = _inside(rest[chosen], echelon(net.cycle_vectors[owner == part]))
+    return found
+
+
+def _inside(vectors: NDArray[np.int64], lattice: NDArray[np.int64]) -> NDArray[np.bool_]:
+    rest = vectors.copy()
+    for row in lattice:
+        column = int(np.flatnonzero(row)[0])
+        rest -= (rest[:, column] // row[column])[:, None] * row
+    return ~rest.any(axis=1)
+
+
+def echelon(vectors: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(r, 3) rows in echelon form that span the same lattice as whole vectors do."""
+    rows = [row for row in np.unique(vectors, axis=0).tolist() if any(row)]
+    basis: list[list[int]] = []
+    for column in range(3):
+        while len(active := [row for row in rows if row[column]]) > 1:
+            pivot = min(active, key=lambda row: abs(row[column]))
+            for row in active:
+                if row is not pivot:
+                    factor = row[column] // pivot[column]
+                    row[:] = [a - factor * b for a, b in zip(row, pivot, strict=True)]
+        basis += active
+        rows = [row for row in rows if not row[column]]
+    return np.array(basis, dtype=np.int64).reshape(-1, 3)
