@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from euhedral.errors import EuhedralError, FileFormatError, InvalidRequestError, MissingDependencyError
 from euhedral.representations.spectra.spectrum import Repair, Spectrum
-from euhedral.representations.spectra.spectrum_files import parse_spectra, read_spectra
+from euhedral.representations.spectra.spectrum_files import parse_spectra, read_spectra, write_spectrum
 
 XRDML = """<?xml version="1.0" encoding="UTF-8"?>
 <xrdMeasurements xmlns="http://www.xrdml.com/XRDMeasurement/1.5" status="Completed">
@@ -234,6 +234,15 @@ def test_instrument_files_name_the_extra(tmp_path, monkeypatch):
     path.write_bytes(b"PK")
     with pytest.raises(MissingDependencyError, match=r"euhedral\[instruments\]"):
         read_spectra(path)
+
+
+@pytest.mark.parametrize("name", ["out.xy", "out.csv"])
+def test_what_is_written_to_a_file_is_read_back_to_the_last_digit(tmp_path, name):
+    rng = np.random.default_rng(0)
+    spectrum = Spectrum(np.sort(rng.random(50)), rng.normal(size=50) * 1e-7, x_unit="1/cm", id="a\nb")
+    (read,) = read_spectra(write_spectrum(tmp_path / name, spectrum=spectrum))
+    np.testing.assert_array_equal(read.x, spectrum.x)
+    np.testing.assert_array_equal(read.y, spectrum.y)
 
 
 def test_a_bruker_scan_is_read_by_the_library(tmp_path):

@@ -3,7 +3,8 @@
 X-rays: f(s) = Z - 41.78214 s^2 sum_i a_i exp(-b_i s^2), the Mott-Bethe relation with the electron factors
 f_e(s) = sum_i a_i exp(-b_i s^2) in Angstrom (Doyle and Turner 1968, doi:10.1107/S0567739468000756; Smith and Burge 1962,
 doi:10.1107/S0365110X62000493); s = sin(theta) / wavelength. Neutral atoms; without anomalous dispersion.
-Neutrons: bound coherent scattering lengths in fm, which do not depend on the angle.
+Neutrons: bound coherent scattering lengths in fm, which do not depend on the angle. Those of Cd, Sm, Eu and Gd depend on the
+wavelength, by resonances; the tabulated ones are for thermal neutrons of about 1.8 Angstrom.
 """
 
 from __future__ import annotations

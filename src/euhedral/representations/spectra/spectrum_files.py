@@ -1,4 +1,4 @@
-"""Reading spectra from files: the door to all formats."""
+"""Spectra from files, and into them: the door to all formats."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from euhedral.core.files.text import decode
+from euhedral.core.writing import write_atomically
 from euhedral.errors import FileFormatError, InvalidRequestError
 from euhedral.representations.spectra.instrument_files import SUFFIXES, scan_from_instrument_file
 from euhedral.representations.spectra.spectrum import Repair, Spectrum
@@ -48,6 +49,25 @@ def read_spectra(
         )
     found = [scan_from_instrument_file(path)]
     return _spectra(found, usual=_POWDER, kind=kind, x_unit=x_unit, name=str(path), id=path.stem, repair=repair)
+
+
+def write_spectrum(path: str | Path, *, spectrum: Spectrum) -> Path:
+    """Write x and y as two columns, all digits kept: commas divide them in a .csv, blanks in any other file.
+
+    Args:
+        path: the file; what was there is replaced once all is written.
+        spectrum: any.
+
+    Raises:
+        RunFolderError: the file cannot be written.
+    """
+    path = Path(path)
+    mark = "," if path.suffix.lower() == ".csv" else " "
+    names = [f"{name} ({unit})" if unit else name for name, unit in (("x", spectrum.x_unit), ("y", spectrum.y_unit))]
+    title = " ".join(f"{spectrum.kind} {spectrum.id}".split())
+    rows = [f"{x!r}{mark}{y!r}" for x, y in zip(spectrum.x.tolist(), spectrum.y.tolist(), strict=True)]
+    write_atomically(path, content="\n".join([f"# {title}", f"# {mark.join(names)}", *rows]) + "\n")
+    return path
 
 
 def parse_spectra(
