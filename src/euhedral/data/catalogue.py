@@ -16,7 +16,7 @@ from euhedral.data.columnar import Columns
 from euhedral.data.conversion import FoundPart, Progress, convert
 from euhedral.data.dataset import Dataset
 from euhedral.data.sources import Source, sources
-from euhedral.errors import InvalidRequestError, MissingDataError, RunFolderError, unknown_name
+from euhedral.errors import MissingDataError, RunFolderError, unknown_name
 
 _log = logging.getLogger(__name__)
 
@@ -112,33 +112,6 @@ def entries() -> list[Entry]:
             Entry(name, source.title, source.count, source.licence, units, present, source.megabytes, source.doi)
         )
     return rows
-
-
-def shared_materials(first: Dataset, second: Dataset) -> list[str]:
-    """Return the ids that two data sets share, sorted.
-
-    Ids of the Materials Project mean the same material in every set; a material under two ids, or without one (as in
-    mirrors of MP-20), is not found here.
-    """
-    return sorted(set(first.ids.tolist()) & set(second.ids.tolist()))
-
-
-def require_disjoint(train: Dataset, *, test: Dataset) -> None:
-    """Refuse to train on materials that a test is made of.
-
-    Args:
-        train: what would be learnt from.
-        test: what would be predicted.
-
-    Raises:
-        InvalidRequestError: they share ids.
-    """
-    shared = shared_materials(train, test)
-    if shared:
-        raise InvalidRequestError(
-            f"{len(shared):,} materials of {test.card.name} ({', '.join(shared[:3])}{', ...' if len(shared) > 3 else ''}) are in "
-            f"the training data {train.card.name}; leave them out: train.without(test)"
-        )
 
 
 def _unit(target: str) -> str:

@@ -14,6 +14,7 @@ from euhedral.data.checksum import file_sha256
 from euhedral.data.columnar import Column
 from euhedral.data.encoding import ContentHash, chunks, encode, fits_decimals, write_columns
 from euhedral.data.labels import number_of, value_of, with_axes_of
+from euhedral.data.overlaps import sentences
 from euhedral.data.quantities import quantity
 from euhedral.data.readers import Row, read_rows, structure_of
 from euhedral.data.sources import Part, Source
@@ -82,7 +83,7 @@ def convert(source: Source, *, found: Sequence[FoundPart], path: Path, progress:
             citation=source.citation, description=source.description, count=auditor.kept, sha256=digest.hexdigest(),
             units={column.name: column.unit for column in columns if column.kind in ("float", "array", "site")},
             sources=tuple(_described(path, file.part) for file in found for path in file.paths), audit=auditor.summary(),
-            splits={name: count for name, count in splits.items() if name}, overlaps=source.overlaps, recipe=source.recipe,
+            splits={name: count for name, count in splits.items() if name}, overlaps={**sentences(source.name), **source.overlaps}, recipe=source.recipe,
         )  # fmt: skip
 
     write_columns(path, tables=tables(), card=finish)

@@ -78,6 +78,30 @@ class Dataset:
         digest = content_hash(crystals, columns=list(units))
         return cls(columns, card=replace(base, count=len(crystals), units=units, audit=audit, sha256=digest))
 
+    @classmethod
+    def from_pandas(
+        cls, frame: pd.DataFrame, *, structure: str = "", id: str = "", targets: Sequence[str] | None = None,  # noqa: A002
+        units: Mapping[str, str] | None = None, name: str = "own",
+    ) -> Dataset:  # fmt: skip
+        """Make a data set of a table with a structure in each row; `data.own.from_pandas` says more.
+
+        Args:
+            frame: one row a crystal.
+            structure: the column of structures; found by its name when not given.
+            id: the column of names; found by its name when not given.
+            targets: the columns to carry; every column of numbers or arrays when not given.
+            units: of the targets, as far as they are known.
+            name: of the set.
+
+        Raises:
+            UnknownNameError: the table has no such column.
+            FileFormatError: not one structure can be used.
+            InvalidRequestError: a target that no crystal has a value of.
+        """
+        from euhedral.data.own import from_pandas
+
+        return from_pandas(frame, structure=structure, id=id, targets=targets, units=units, name=name)
+
     def __len__(self) -> int:
         return len(self._columns) if self._rows is None else int(self._rows.size)
 
@@ -241,8 +265,13 @@ class Dataset:
         return self.select(whole if self._rows is None else whole[self._rows])
 
     def without(self, other: Dataset) -> Dataset:
-        """Take the crystals whose id is not in another set, so that training on the rest leaks none of its materials."""
-        return self.select(~np.isin(self.ids, other.ids))
+        """Take the crystals whose material is not in another set, so that training on the rest leaks none of it.
+
+        The same id, and the same structure under another one, are the same material (`data.overlaps`).
+        """
+        from euhedral.data.overlaps import shared_rows
+
+        return self.select(~shared_rows(self, other))
 
     def labelled(self, target: str) -> Dataset:
         """Take the crystals whose target is known, wholly or in part.

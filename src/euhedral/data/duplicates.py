@@ -75,6 +75,7 @@ def duplicate_of(
     *,
     matcher: Matcher | None = None,
     reach: float = np.inf,
+    joined: NDArray[np.int64] | None = None,
     progress: Progress | None = None,
 ) -> NDArray[np.int64]:
     """Find for each crystal the first one that is the same structure.
@@ -86,13 +87,14 @@ def duplicate_of(
         crystals: any.
         matcher: decides; the usual tolerances when not given.
         reach: largest difference of fingerprints at which two crystals are compared.
+        joined: (n,) position of an earlier crystal that is known to be the same, or the crystal's own.
         progress: called now and then.
 
     Returns:
         (n,) position of the first crystal of the same structure; its own position for those that are new.
     """
     judge = _Judge(matcher or Matcher())
-    leader = np.arange(len(crystals))
+    leader = np.arange(len(crystals)) if joined is None else joined.copy()
 
     def root(i: int) -> int:
         while leader[i] != i:

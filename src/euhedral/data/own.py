@@ -1,0 +1,249 @@
+"""Data sets from a user's own data: files with a table of labels, extxyz, Parquet, pandas; audited, and never silently changed.
+
+A row that gives no crystal is left out and counted; the first reasons stand in `card.audit.remarks`. Values far from all
+others are remarked upon, not dropped. Units are those that the user states; nothing is guessed.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from euhedral.core.crystal import Crystal
+from euhedral.core.failure import Failure
+from euhedral.core.files import read_many
+from euhedral.data.cells import absent, crystal_of, kinds_of, parsed
+from euhedral.data.dataset import Dataset
+from euhedral.data.own_audit import Collected, finished, some
+from euhedral.errors import EuhedralError, FileFormatError, unknown_name
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: Columns that hold structures, in the order in which they are looked for.
+STRUCTURE_COLUMNS: Final = ("structure", "crystal", "cif", "poscar", "atoms")
+_NAMED: Final = 3  # examples in a remark
+
+
+def from_files(
+    paths: str | Path | Sequence[str | Path], *, labels: str | Path | None = None, targets: Sequence[str] | None = None,
+    units: Mapping[str, str] | None = None, id: str = "id", name: str = "",  # noqa: A002
+) -> Dataset:  # fmt: skip
+    """Make a data set of structure files, with labels from a table or from the files themselves (extxyz, JSON, CIF).
+
+    Args:
+        paths: files, folders or patterns: CIF, POSCAR, extxyz, JSON.
+        labels: CSV with a column of names (file names with or without ending) and one for each value; a column "split"
+            (train, val, test) becomes the official split.
+        targets: the values to carry; all numbers when not given.
+        units: of the targets, as far as they are known.
+        id: the column of names.
+        name: of the set; the first path's when not given.
+
+    Raises:
+        FileFormatError: there are no structures, or the table cannot be read or names none of them.
+        UnknownNameError: a target that neither table nor files have.
+        InvalidRequestError: a target that no crystal has a value of.
+    """
+    several = [paths] if isinstance(paths, str | Path) else list(paths)
+    made = Collected()
+    for result in read_many(several):
+        if isinstance(result, Failure):
+            made.reject("unreadable", str(result))
+        else:
+            made.keep(result)
+    if not made.crystals:
+        first = next(iter(made.reasons.values()), ["no structure files"])[0]
+        raise FileFormatError(f"{', '.join(map(str, several))}: not one structure can be used; the first: {first}")
+    if labels is not None:
+        _add_labels(made, Path(labels), id=id, targets=targets)
+    return finished(made, name=name or Path(several[0]).stem, targets=targets, units=units)
+
+
+def from_pandas(
+    frame: pd.DataFrame, *, structure: str = "", id: str = "", targets: Sequence[str] | None = None,  # noqa: A002
+    units: Mapping[str, str] | None = None, name: str = "own",
+) -> Dataset:  # fmt: skip
+    """Make a data set of a table with a structure in each row.
+
+    Args:
+        frame: one row a crystal.
+        structure: the column of structures: CIF, POSCAR or pymatgen's JSON as text, pymatgen or ASE objects, or `Crystal`s;
+            the first of "structure", "crystal", "cif", "poscar", "atoms" when not given.
+        id: the column of names; "id" or "material_id" where there is one, else rows are numbered.
+        targets: the columns to carry; every column of numbers or of arrays when not given. Other columns are kept as text.
+        units: of the targets, as far as they are known.
+        name: of the set.
+
+    Raises:
+        UnknownNameError: the table has no such column.
+        FileFormatError: not one structure can be used.
+        InvalidRequestError: a target that no crystal has a value of.
+    """
+    columns = [str(column) for column in frame.columns]
+    rows = (dict(zip(columns, values, strict=True)) for values in frame.itertuples(index=False, name=None))
+    return _from_rows(rows, columns=columns, structure=structure, id=id, targets=targets, units=units, name=name)
+
+
+def from_table(
+    path: str | Path, *, structure: str = "", id: str = "", targets: Sequence[str] | None = None,  # noqa: A002
+    units: Mapping[str, str] | None = None, name: str = "",
+) -> Dataset:  # fmt: skip
+    """Open a Parquet or CSV table: one that `Dataset.write` made, or any with a structure in each row.
+
+    Args:
+        path: .parquet or .csv.
+        structure: as in `from_pandas`.
+        id: as in `from_pandas`.
+        targets: as in `from_pandas`.
+        units: as in `from_pandas`.
+        name: of the set; the file's when not given.
+
+    Raises:
+        FileFormatError: the file cannot be read.
+        UnknownNameError: the table has no such column.
+        InvalidRequestError: a target that no crystal has a value of.
+    """
+    from euhedral.data.readers import read_rows
+
+    path = Path(path)
+    if path.suffix == ".parquet":
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            schema = pq.read_schema(path)
+        except (pa.ArrowException, OSError) as error:
+            raise FileFormatError(f"{path} is not a whole Parquet file ({str(error).splitlines()[0]})") from error
+        if b"euhedral" in (schema.metadata or {}):
+            return Dataset.open(path)
+        return _from_rows(
+            read_rows(path), columns=schema.names, structure=structure, id=id, targets=targets, units=units, name=name or path.stem
+        )  # fmt: skip
+    header, rows = _csv(path)
+    return _from_rows(
+        iter(rows), columns=header, structure=structure, id=id, targets=targets, units=units, name=name or path.stem
+    )
+
+
+def _from_rows(
+    rows: Iterator[Mapping[str, Any]], *, columns: Sequence[str], structure: str, id: str,  # noqa: A002
+    targets: Sequence[str] | None, units: Mapping[str, str] | None, name: str,
+) -> Dataset:  # fmt: skip
+    structure = _column(structure, columns, usual=STRUCTURE_COLUMNS, name=name, what="column of structures")
+    names = _column(id, columns, usual=("id", "material_id"), name=name, what="column of names", needed=False)
+    for target in targets or ():
+        _column(target, columns, usual=(), name=name, what="column")
+    made = Collected()
+    table = list(rows)
+    wanted = kinds_of(table, columns=[c for c in columns if c not in (structure, names)], targets=targets)
+    for number, row in enumerate(table):
+        own = str(row[names]).strip() if names and not absent(row[names]) else f"{name}-{number}"
+        try:
+            crystal = crystal_of(row[structure], name=own)
+            made.keep(_with_values(made, crystal.replace(id=own), row, wanted), text=_text_of(row, wanted))
+        except EuhedralError as error:
+            made.reject("unreadable", str(error))
+    if not made.crystals:
+        first = next(iter(made.reasons.values()), ["the table has no rows"])[0]
+        raise FileFormatError(f"{name}: not one structure can be used; the first: {first}")
+    return finished(made, name=name, targets=targets, units=units)
+
+
+def _column(
+    asked: str, columns: Sequence[str], *, usual: Sequence[str], name: str, what: str, needed: bool = True
+) -> str:
+    if asked:
+        if asked not in columns:
+            raise unknown_name(f"{what} in {name!r}", asked, columns, where=f"{name}: columns")
+        return asked
+    found = next((column for column in usual if column in columns), "")
+    if needed and not found:
+        raise FileFormatError(
+            f"{name}: no column is called {', '.join(usual)}; say which one holds the structures (it has {', '.join(columns)})"
+        )
+    return found
+
+
+def _add_labels(made: Collected, path: Path, *, id: str, targets: Sequence[str] | None) -> None:  # noqa: A002
+    header, table = _csv(path)
+    if id not in header:
+        raise FileFormatError(f"{path} has no column {id!r} of names; it has {', '.join(header) or 'none'}")
+    of_files = {name for crystal in made.crystals for name in (*crystal.props, *crystal.site)}
+    for target in targets or ():
+        if target not in header and target not in of_files:
+            raise unknown_name(
+                f"column in {path.name}", target, [*header, *of_files], where=f"the first line of {path.name}"
+            )
+    at = {crystal.id: i for i, crystal in enumerate(made.crystals)}
+    wanted = kinds_of(table, columns=[c for c in header if c != id], targets=targets)
+    seen: set[str] = set()
+    missing: list[str] = []
+    for number, row in enumerate(table, start=2):
+        name = _stem(str(row[id]).strip(), at)
+        if name in seen:
+            made.remarks.append(f"{path.name}, line {number}: {name!r} is there twice; the first is kept")
+            continue
+        seen.add(name)
+        if name not in at:
+            missing.append(name)
+            continue
+        made.crystals[at[name]] = _with_values(made, made.crystals[at[name]], row, wanted)
+        made.texts[name] = _text_of(row, wanted)
+    if len(missing) == len(seen):
+        raise FileFormatError(
+            f"{path} names none of the {len(at):,} structures: it has {some(sorted(seen))}, the files {some(sorted(at))}; "
+            "names are file names without their ending"
+        )
+    if missing:
+        hints = [_hint(name, at) for name in missing[:_NAMED]]
+        made.remarks.append(f"{len(missing):,} rows of {path.name} name no structure: {'; '.join(hints)}")
+    without = [name for name in at if name not in seen]
+    if without:
+        made.remarks.append(f"{len(without):,} structures have no row in {path.name}: {some(without)}")
+
+
+def _stem(name: str, known: Iterable[str]) -> str:
+    known = known if isinstance(known, dict) else set(known)
+    return name if name in known or Path(name).stem not in known else Path(name).stem
+
+
+def _hint(name: str, known: Iterable[str]) -> str:
+    close = get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f"{name!r}" + (f" (did you mean {close[0]!r}?)" if close else "")
+
+
+def _csv(path: Path) -> tuple[list[str], list[dict[str, Any]]]:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, skipinitialspace=True)
+            rows = list(reader)
+            header = [name for name in reader.fieldnames or [] if name]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise FileFormatError(f"cannot read {path}: {error}; expected a CSV with a header") from error
+    for number, row in enumerate(rows, start=2):
+        if None in row or None in row.values():
+            raise FileFormatError(
+                f"{path}, line {number}: not as many cells as the header has; quote cells with commas"
+            )
+    return header, rows
+
+
+def _with_values(made: Collected, crystal: Crystal, row: Mapping[str, Any], wanted: Mapping[str, bool]) -> Crystal:
+    props = dict(crystal.props)
+    for column, of_values in wanted.items():
+        if not of_values or absent(row[column]):
+            continue
+        value = parsed(row[column])
+        if value is None:
+            made.no_values.setdefault(column, []).append(f"{crystal.id!r}: {str(row[column])[:30]!r}")
+        else:
+            props[column] = value
+    return crystal.replace(props=props)
+
+
+def _text_of(row: Mapping[str, Any], wanted: Mapping[str, bool]) -> dict[str, str]:
+    return {c: "" if absent(row[c]) else str(row[c]).strip() for c, values in wanted.items() if not values}
