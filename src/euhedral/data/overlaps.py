@@ -24,6 +24,7 @@ from euhedral.errors import InvalidRequestError
 
 if TYPE_CHECKING:
     from euhedral.data.dataset import Dataset
+    from euhedral.data.splits import Divisible
 
 _BEGINNING: Final = re.compile(r"^.*?-(?=\d)")
 
@@ -76,15 +77,22 @@ def shared_with(name: str) -> Mapping[str, Shared]:
 
 
 def sentences(name: str) -> dict[str, str]:
-    """Say in a sentence for each other known set what a known set shares with it."""
-    rows = _table()["sets"].get(name, {}).get("rows", 0)
-    return {
+    """Say in a sentence for each known set, itself among them, what a known set shares with it."""
+    row = _table()["sets"].get(name, {"rows": 0, "materials": 0})
+    rows = row["rows"]
+    again = rows - row["materials"]
+    within = (
+        {name: f"{again:,} of its {rows:,} crystals have the structure of an earlier one, under another id"}
+        if again
+        else {}
+    )
+    return within | {
         other: f"{shared.rows[0]:,} of its {rows:,} crystals are materials of {other} ({shared.rows[1]:,} there), by id or structure"
         for other, shared in shared_with(name).items()
     }
 
 
-def material_names(dataset: Dataset) -> NDArray[np.str_]:
+def material_names(dataset: Divisible) -> NDArray[np.str_]:
     """Give the name of each crystal's material, the same in every known set.
 
     Args:

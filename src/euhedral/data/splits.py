@@ -18,8 +18,9 @@
 With "+val" after any of these that has no validation part, a tenth of train becomes one: fold-0+val.
 
 Crystals that are the same structure under two ids (column `duplicate_of`, where the set has one), or that belong together
-(column `group`), stay in one part in "random" splits, in clusters and in "+val"; official splits and folds are kept as
-published, and the card says how many duplicates cross them.
+(column `group`), stay in one part in "random" splits, in clusters and in "+val", the last two also where only
+`data.overlaps` knows that they are the same; official splits and folds are kept as published, and the card says how many
+duplicates there are.
 """
 
 from __future__ import annotations
@@ -176,7 +177,7 @@ def _cut(ordered: NDArray[np.int64], share: float) -> int:
 
 def _with_validation(dataset: Divisible, parts: Positions) -> dict[str, NDArray[np.int64]]:
     train = parts["train"]
-    order, draw = _drawn(_groups(dataset)[train], rng=np.random.default_rng(0))
+    order, draw = _drawn(_materials(dataset)[train], rng=np.random.default_rng(0))
     kept, val = np.split(order, [_cut(draw[order], 1.0 - _TENTH)])
     return {"train": np.sort(train[kept]), "val": np.sort(train[val]), "test": parts["test"]}
 
@@ -186,9 +187,16 @@ def _groups(dataset: Divisible) -> NDArray:
     for name in ("group", "duplicate_of"):
         if name in dataset.described:
             first = dataset.column(name)
-            ids = np.where(first == "", ids, first)
-            break
+            return np.where(first == "", ids, first)
     return ids
+
+
+def _materials(dataset: Divisible) -> NDArray:
+    from euhedral.data.overlaps import material_names
+
+    if {"group", "duplicate_of"} & set(dataset.described):
+        return _groups(dataset)
+    return material_names(dataset)
 
 
 def _fold(dataset: Divisible, argument: str) -> Positions:
@@ -239,7 +247,7 @@ def _leave_cluster_out(dataset: Divisible, argument: str) -> Positions:
     from euhedral.data.clusters import clusters
 
     found = clusters(dataset)
-    _, first, group = np.unique(_groups(dataset), return_index=True, return_inverse=True)
+    _, first, group = np.unique(_materials(dataset), return_index=True, return_inverse=True)
     found = found[first[group]]  # what belongs together goes with its first member
     return _leave(found == _number(argument, count=int(found.max(initial=0)) + 1))
 
