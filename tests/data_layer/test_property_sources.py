@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import shutil
+import tempfile
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from euhedral.core.files import parse
 from euhedral.data import catalogue
@@ -21,7 +24,7 @@ from euhedral.data.fetch import announcement, fetch
 from euhedral.data.quantities import quantities
 from euhedral.data.sources import source, sources
 from euhedral.data.tensors import full_tensor, point_group, symmetry_error
-from euhedral.errors import FileFormatError, MissingDataError
+from euhedral.errors import FileFormatError, InvalidRequestError, MissingDataError
 from euhedral.testing.dataset import DATASET_CHECKS
 
 FILES = Path(__file__).parents[1] / "data" / "sources"
@@ -292,7 +295,7 @@ def test_a_set_without_a_public_file_says_where_it_could_lie(monkeypatch, tmp_pa
         fetch("gamenet-fg")
     assert "publish no file" in announcement("gamenet-fg")
     row = {entry.name: entry for entry in catalogue.entries()}["gamenet-fg"]
-    assert (row.count, row.present) == (3108, "")
+    assert (row.count, row.present) == (3108, "mirror only")
 
 
 def test_a_part_of_a_split_that_two_lists_claim_is_refused(tmp_path):
@@ -301,3 +304,34 @@ def test_a_part_of_a_split_that_two_lists_claim_is_refused(tmp_path):
     (lists / "idx_test.txt").write_text((lists / "idx_train.txt").read_text())
     with pytest.raises(FileFormatError, match=r"idx_test\.txt.*is in (test|train)"):
         made("phonon-dos/mirror", tmp_path, path=lists / "phonon_dos_rows.parquet")
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_json_with_changed_characters_becomes_a_set_that_adds_up_or_one_error(data):
+    sample = data.draw(st.sampled_from(["matbench-phonons/published", "mp-dielectric-tensors/published"]))
+    content = bytearray(gzip.decompress((FILES / SAMPLES[sample][0]).read_bytes()))
+    for _ in range(data.draw(st.integers(1, 10))):
+        position = data.draw(st.integers(0, len(content) - 1))
+        kind = data.draw(st.sampled_from(["set", "drop", "word"]))
+        if kind == "set":
+            content[position] = data.draw(st.sampled_from(list(b'0123456789.-+eE[]{}",:abn')))
+        elif kind == "drop":
+            del content[position : position + data.draw(st.integers(1, 30))]
+        else:
+            words = [b"null", b"NaN", b"[]", b"{}", b'"a"', b"1e999", b"-Infinity"]
+            content[position:position] = data.draw(st.sampled_from(words))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "changed.json.gz"
+        path.write_bytes(gzip.compress(bytes(content)))
+        failed = ""
+        try:
+            dataset = made(sample, Path(folder), path=path)
+        except (FileFormatError, InvalidRequestError) as error:
+            failed = str(error)
+        assert "\n" not in failed
+        if failed:
+            return
+        audit = dataset.card.audit
+        assert audit.read == SAMPLES[sample][1] == audit.kept + sum(audit.rejects.values())
+        assert len(list(dataset)) == audit.kept

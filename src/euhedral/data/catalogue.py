@@ -36,7 +36,8 @@ class Entry:
         count: number of crystals.
         licence: of the data.
         targets: unit of each target.
-        present: "shipped", "cache", "fetched", "mirror", or "" when it must be fetched first.
+        present: "shipped", "cache", "fetched", "mirror", "mirror only" when it is not here and only a mirror can have it,
+            or "" when it must be fetched first.
         megabytes: to download, roughly; 0 for what is shipped.
         doi: of the data.
     """
@@ -141,7 +142,7 @@ def _present(source: Source) -> str:
         return "cache"
     found = places[0][1]
     if found is None:
-        return ""
+        return "" if source.originals else "mirror only"
     return "fetched" if found[0].path.is_relative_to(originals_folder(source.name)) else "mirror"
 
 

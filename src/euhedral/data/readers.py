@@ -15,9 +15,6 @@ from typing import Any, Final
 
 from euhedral.core.crystal import Crystal
 from euhedral.core.elements import atomic_number
-from euhedral.core.files.cif import crystals_from_cif
-from euhedral.core.files.json_file import crystals_from_json
-from euhedral.core.files.poscar import crystals_from_poscar
 from euhedral.errors import FileFormatError
 
 Row = Mapping[str, Any]
@@ -157,6 +154,10 @@ def structure_of(row: Row, *, column: str, name: str) -> Crystal:
         return _of_symbols(row, name=name)
     if column == "ase":
         return _of_ase(row.get("structure"), name=name)
+    from euhedral.core.files.cif import crystals_from_cif
+    from euhedral.core.files.json_file import crystals_from_json
+    from euhedral.core.files.poscar import crystals_from_poscar
+
     if column == "structure":
         text = content if isinstance(content, str) else json.dumps(content)
         results = list(crystals_from_json(text, name=name, stem=name))
