@@ -178,8 +178,8 @@ class Gate(nn.Module):
         gates = irreps(f"{self.n_gates}x0e") if self.n_gates else irreps("")
         self.kind_in = self.kind_out + gates
         self.activations: Mapping[int, Callable[[Tensor], Tensor]] = {1: even, -1: odd}
-        self.scales = {parity: _unit_moment(function) for parity, function in self.activations.items()}
-        self.gate, self.gate_scale = gate, _unit_moment(gate)
+        self.scales = {parity: unit_moment(function) for parity, function in self.activations.items()}
+        self.gate, self.gate_scale = gate, unit_moment(gate)
 
     def forward(self, features: Tensor) -> Tensor:
         """Map (M, kind_in.dim), the output's irreps followed by the gates, to (M, kind_out.dim)."""
@@ -195,7 +195,7 @@ class Gate(nn.Module):
         return join_irreps(results)
 
 
-def _unit_moment(function: Callable[[Tensor], Tensor]) -> float:
+def unit_moment(function: Callable[[Tensor], Tensor]) -> float:
     """Factor that gives a function of a standard normal variable a second moment of one."""
     points, weights = np.polynomial.hermite_e.hermegauss(_QUADRATURE)
     values = function(torch.from_numpy(points)).numpy()
