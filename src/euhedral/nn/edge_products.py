@@ -49,6 +49,7 @@ class EdgeProduct(nn.Module):
         super().__init__()
         self.kind_in = kind_in
         order = list(dict.fromkeys(part.ir for part in wanted))
+        self.parts = [part.ir for part in kind_in]
         channels = list(dict.fromkeys(part.mul for part in kind_in))
         self.groups = [[i for i, part in enumerate(kind_in) if part.mul == mul] for mul in channels]
         self.paths: list[list[Path]] = []
@@ -57,7 +58,7 @@ class EdgeProduct(nn.Module):
                 Path(i, degree, result)
                 for i in group
                 for degree, (_, harmonic) in enumerate(harmonic_irreps(lmax))
-                for result in kind_in[i].ir * harmonic
+                for result in self.parts[i] * harmonic
                 if result in order
             ]
             found.sort(key=lambda path: order.index(path.result))
@@ -66,12 +67,12 @@ class EdgeProduct(nn.Module):
 
     def _couplings(self, group: list[int], paths: list[Path], *, lmax: int) -> Tensor:
         """((lmax + 1)^2, rows, components) float64, rows those of the paths, components those of the group's parts."""
-        widths = [self.kind_in[i].ir.dim for i in group]
+        widths = [self.parts[i].dim for i in group]
         first = {i: sum(widths[:place]) for place, i in enumerate(group)}
         matrix = torch.zeros((lmax + 1) ** 2, sum(path.result.dim for path in paths), sum(widths), dtype=torch.float64)
         row = 0
         for path in paths:
-            symbol = coupling(self.kind_in[path.part].ir.l, path.degree, path.result.l)
+            symbol = coupling(self.parts[path.part].l, path.degree, path.result.l)
             harmonics = slice(path.degree**2, (path.degree + 1) ** 2)
             columns = slice(first[path.part], first[path.part] + symbol.shape[0])
             matrix[harmonics, row : row + path.result.dim, columns] = math.sqrt(path.result.dim) * symbol.permute(

@@ -37,10 +37,10 @@ class NeighbourProduct(nn.Module):
     ) -> None:
         super().__init__()
         self.product = EdgeProduct(irreps(kind_in), lmax=lmax, wanted=irreps(wanted))
-        kind = self.product.kind_in
+        channels = [part.mul for part in self.product.kind_in]
         groups = list(zip(self.product.groups, self.product.paths, strict=True))
-        self.kind_out = irreps("+".join(f"{kind[g[0]].mul}x{path.result}" for g, paths in groups for path in paths))
-        self.n_weights = sum(kind[group[0]].mul * len(paths) for group, paths in groups)
+        self.kind_out = irreps("+".join(f"{channels[g[0]]}x{path.result}" for g, paths in groups for path in paths))
+        self.n_weights = sum(channels[group[0]] * len(paths) for group, paths in groups)
         self.radial = radial(self.n_weights)
         for place, (_, paths) in enumerate(groups):
             rows = torch.tensor([i for i, path in enumerate(paths) for _ in range(path.result.dim)], dtype=torch.int64)
@@ -141,6 +141,23 @@ class EquivariantConvolution(nn.Module):
         values = self.product(values, harmonics, basis, source=source, target=target) / math.sqrt(self.neighbours)
         values = self.after(values, attributes, rows) * self.share.to(features.dtype)
         return values + math.sin(math.pi / 8) * self.itself(features, attributes, rows)
+
+
+def reachable_irreps(kind: str | Irreps, *, n_layers: int, channels: int, lmax: int) -> list[Irreps]:
+    """List the irreps of each hidden layer: all up to a degree that products with harmonics reach from the layer before.
+
+    Args:
+        kind: irreps of the input.
+        n_layers: hidden layers.
+        channels: of each irrep.
+        lmax: degree of the harmonics and of the irreps.
+    """
+    found, before = [], irreps(kind)
+    every = [f"{channels}x{degree}{parity}" for degree in range(lmax + 1) for parity in "oe"]
+    for _ in range(n_layers):
+        before = irreps("+".join(one for one in every if connected(before, harmonic_irreps(lmax), one.split("x")[1])))
+        found.append(before)
+    return found
 
 
 def useful_irreps(layers: Sequence[Irreps], *, lmax: int, target: Irreps) -> list[Irreps]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
@@ -30,14 +30,14 @@ def irreps(description: str | Irreps) -> Irreps:
     """Read irreps such as "16x0e+2x1o": sixteen scalars and two vectors that a mirror through the origin reverses."""
     from e3nn import o3
 
-    return o3.Irreps(description)
+    return cast("Irreps", o3.Irreps(description))
 
 
 def harmonic_irreps(lmax: int) -> Irreps:
     """Return the irreps of spherical harmonics up to a degree: 0e + 1o + 2e + ..."""
     from e3nn import o3
 
-    return o3.Irreps.spherical_harmonics(lmax)
+    return cast("Irreps", o3.Irreps.spherical_harmonics(lmax))
 
 
 def spherical_harmonics(vectors: Tensor, *, lmax: int) -> Tensor:
@@ -127,7 +127,7 @@ class IrrepsLinear(nn.Module):
         for place, part in enumerate(self.kind_out):
             found = [i for i, other in enumerate(self.kind_in) if other.ir == part.ir]
             self.sources.append(found)
-            channels = sum(self.kind_in[i].mul for i in found)
+            channels = sum(other.mul for i, other in enumerate(self.kind_in) if i in found)
             if found:
                 extra = () if attributes is None else (attributes,)
                 self.weights[str(place)] = nn.Parameter(torch.randn(*extra, channels, part.mul))
@@ -176,7 +176,7 @@ class Gate(nn.Module):
         self.kind_out = irreps(kind_out)
         self.n_gates = sum(part.mul for part in self.kind_out if part.ir.l > 0)
         gates = irreps(f"{self.n_gates}x0e") if self.n_gates else irreps("")
-        self.kind_in = self.kind_out + gates
+        self.kind_in = irreps(self.kind_out + gates)
         self.activations: Mapping[int, Callable[[Tensor], Tensor]] = {1: even, -1: odd}
         self.scales = {parity: unit_moment(function) for parity, function in self.activations.items()}
         self.gate, self.gate_scale = gate, unit_moment(gate)

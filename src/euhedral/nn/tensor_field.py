@@ -37,8 +37,9 @@ class TensorFieldLayer(nn.Module):
         super().__init__()
         self.kind_in, self.kind_out, self.residual = irreps(kind_in), irreps(kind_out), residual
         self.product = EdgeProduct(self.kind_in, lmax=lmax, wanted=self.kind_out)
+        channels = [part.mul for part in self.kind_in]
         self.inputs = [
-            sum(self.kind_in[path.part].mul for paths in self.product.paths for path in paths if path.result == part.ir)
+            sum(channels[path.part] for paths in self.product.paths for path in paths if path.result == part.ir)
             for part in self.kind_out
         ]
         count = sum(inputs * part.mul for inputs, part in zip(self.inputs, self.kind_out, strict=True))
