@@ -91,6 +91,11 @@ def exit_code(*, done: int, failures: int) -> int:
     return 1 if done else 2
 
 
+def file_stem(name: str) -> str:
+    """Make a file's name of a crystal's: whatever could be taken for a folder or a pattern becomes an underscore."""
+    return "".join(letter if letter.isalnum() or letter in "-_.#+" else "_" for letter in name) or "crystal"
+
+
 @contextmanager
 def progress(*, quiet: bool) -> Iterator[Advance]:
     """Show bars on the error stream while something runs; silent when it is not a terminal or not wanted."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from euhedral.cli.output import check_output, exit_code, progress, report_failures, show_table, write_rows
+from euhedral.cli.output import check_output, exit_code, file_stem, progress, report_failures, show_table, write_rows
 from euhedral.cli.reading import crystals_from
 
 
@@ -48,7 +48,7 @@ def relax(
                 if result.energy != result.energy:
                     failures.append(Failure(reason=result.reason, id=crystal.id, stage="relax"))
                     continue
-                write(folder / f"{_safe(crystal.id)}.cif", crystals=crystal)
+                write(folder / f"{file_stem(crystal.id)}.cif", crystals=crystal)
                 rows.append(
                     {
                         "id": crystal.id,
@@ -83,7 +83,3 @@ def relax(
         typer.echo(f"stopped; {len(rows)} of {len(crystals)} are finished and in {folder}", err=True)
         raise typer.Exit(130)
     raise typer.Exit(exit_code(done=len(rows), failures=len(failures)))
-
-
-def _safe(name: str) -> str:
-    return "".join(letter if letter.isalnum() or letter in "-_.#+" else "_" for letter in name) or "crystal"

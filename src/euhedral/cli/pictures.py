@@ -1,0 +1,169 @@
+"""Drawings of graphs and spectra, by matplotlib."""
+
+from __future__ import annotations
+
+import colorsys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from euhedral.core.crystal import Crystal
+from euhedral.core.elements import SYMBOLS
+from euhedral.core.writing import replacing
+from euhedral.errors import MissingDependencyError
+
+if TYPE_CHECKING:
+    from euhedral.representations.spectra.diffraction import PowderPattern
+
+_INK: Final = "#1f3a4d"
+_ACCENT: Final = "#b5532a"
+# Degrees: from where a cell is looked at, a little above the ab plane and beside the a axis.
+_AZIMUTH, _ELEVATION = 20.0, 18.0
+_LABELLED: Final = 8
+_GOLDEN: Final = 0.6180339887498949
+
+
+def draw_graph(path: Path, *, crystal: Crystal, target: NDArray[np.int64], vectors: NDArray[np.float64]) -> None:
+    """Draw the atoms of a cell, and their edges with the neighbours at the other end, which are paler.
+
+    Args:
+        path: a .png file.
+        crystal: n atoms.
+        target: (E,) the atom at the centre of each edge.
+        vectors: (E, 3) Angstrom, from it to the neighbour.
+
+    Raises:
+        MissingDependencyError: matplotlib is not installed.
+        RunFolderError: the file cannot be written.
+    """
+    figure, axes = _figure(width=5.0, height=5.0)
+    view = _view(crystal.cell)
+    centres, ends = crystal.cart[target] @ view, (crystal.cart[target] + vectors) @ view
+    for edge in _cell_edges(crystal.cell):
+        line = edge @ view
+        axes.plot(line[:, 0], line[:, 1], color="0.6", linewidth=0.8, linestyle=(0, (4, 3)), zorder=0)
+    for start, end in zip(centres, ends, strict=True):
+        axes.plot(*np.stack([start, end]).T[:2], color=_INK, linewidth=0.9, alpha=0.35, zorder=1)
+    # the neighbour's element: the atom of the crystal that it is an image of
+    inverse = np.linalg.inv(crystal.cell)
+    away = ((crystal.cart[target] + vectors) @ inverse)[:, None] - crystal.frac[None]
+    kind = crystal.numbers[np.abs(away - np.round(away)).sum(2).argmin(1)] if len(vectors) else np.zeros(0, np.int64)
+    _, first = np.unique(np.round(crystal.cart[target] + vectors, 3) + 0.0, axis=0, return_index=True)
+    at_home = crystal.cart @ view
+    _draw_atoms(axes, places=at_home, numbers=crystal.numbers, alpha=1.0, order=3)
+    _draw_atoms(axes, places=ends[first], numbers=kind[first], alpha=0.4, order=2)
+    for number in np.unique(crystal.numbers).tolist():
+        axes.scatter([], [], s=80, color=_colour(number), edgecolors="white", label=SYMBOLS[number])
+    axes.legend(loc="upper left", frameon=False, borderaxespad=0.0, handletextpad=0.3)
+    axes.set_aspect("equal")
+    axes.axis("off")
+    _save(figure, path)
+
+
+def draw_powder(path: Path, *, pattern: PowderPattern, grid: NDArray[np.float64], curve: NDArray[np.float64]) -> None:
+    """Draw a powder pattern: its profile, a stick for each peak below it, indices at the strongest.
+
+    Args:
+        path: a .png file.
+        pattern: peaks.
+        grid: (G,) degrees.
+        curve: (G,) percent of the highest point.
+
+    Raises:
+        MissingDependencyError: matplotlib is not installed.
+        RunFolderError: the file cannot be written.
+    """
+    figure, axes = _figure(width=7.0, height=3.2)
+    axes.plot(grid, curve, color=_INK, linewidth=1.0)
+    axes.vlines(pattern.two_theta, -6.0, -2.0, color=_ACCENT, linewidth=0.8)
+    taken: list[float] = []
+    for i in np.argsort(-pattern.intensity, kind="stable")[:_LABELLED].tolist():
+        angle = float(pattern.two_theta[i])
+        if all(abs(angle - other) > 0.04 * (grid[-1] - grid[0]) for other in taken):
+            height = float(np.interp(angle, grid, curve))
+            name = "".join(f"{index}" if index >= 0 else f"{-index}\u0305" for index in pattern.hkl[i].tolist())
+            axes.annotate(name, (angle, height + 2.0), ha="center", fontsize=7, color=_ACCENT)
+            taken.append(angle)
+    axes.set_xlim(grid[0], grid[-1])
+    axes.set_ylim(-8.0, 112.0)
+    _finish(figure, axes, labels=("2θ (degrees)", "intensity (%)"), title=pattern.id, path=path)
+
+
+def draw_curve(
+    path: Path, *, x: NDArray[np.float64], y: NDArray[np.float64], labels: tuple[str, str], title: str = ""
+) -> None:
+    """Draw one curve.
+
+    Args:
+        path: a .png file.
+        x: (N,) rising.
+        y: (N,).
+        labels: of both axes, with units.
+        title: above it.
+
+    Raises:
+        MissingDependencyError: matplotlib is not installed.
+        RunFolderError: the file cannot be written.
+    """
+    figure, axes = _figure(width=7.0, height=3.2)
+    axes.axhline(0.0, color="0.8", linewidth=0.8)
+    axes.plot(x, y, color=_INK, linewidth=1.0)
+    axes.set_xlim(x[0], x[-1])
+    _finish(figure, axes, labels=labels, title=title, path=path)
+
+
+def _figure(*, width: float, height: float) -> tuple[Any, Any]:
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingDependencyError(
+            "drawings need matplotlib; install it with: pip install 'euhedral[plots]', or choose another --format"
+        ) from error
+    figure = Figure(figsize=(width, height), dpi=150, layout="constrained")
+    return figure, figure.add_subplot()
+
+
+def _finish(figure: Any, axes: Any, *, labels: tuple[str, str], title: str, path: Path) -> None:
+    axes.set_xlabel(labels[0])
+    axes.set_ylabel(labels[1])
+    axes.set_title(title, fontsize=9, loc="left")
+    axes.spines[["top", "right"]].set_visible(False)
+    _save(figure, path)
+
+
+def _save(figure: Any, path: Path) -> None:
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", bbox_inches="tight", metadata={"Software": None})
+
+
+def _draw_atoms(axes: Any, *, places: NDArray, numbers: NDArray[np.int64], alpha: float, order: int) -> None:
+    if not len(places):
+        return
+    colours = [_colour(number) for number in numbers.tolist()]
+    size = 60.0 + 2.0 * numbers
+    axes.scatter(*places.T[:2], s=size, color=colours, alpha=alpha, edgecolors="white", linewidths=0.7, zorder=order)
+
+
+def _colour(number: int) -> tuple[float, float, float]:
+    """Turn the hue by the golden angle from element to element, so that any few of them differ."""
+    return colorsys.hsv_to_rgb(number * _GOLDEN % 1.0, 0.62, 0.80)
+
+
+def _view(cell: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(3, 2) projection: c points upwards, a towards the one who looks and to the left of it."""
+    up = cell[2] / np.linalg.norm(cell[2])
+    front = cell[0] - (cell[0] @ up) * up
+    front /= np.linalg.norm(front)
+    right = np.cross(up, front)
+    azimuth, elevation = np.radians(_AZIMUTH), np.radians(_ELEVATION)
+    toward = np.cos(azimuth) * front + np.sin(azimuth) * right
+    across = np.cross(up, toward)
+    return np.stack([across, np.cos(elevation) * up - np.sin(elevation) * toward], axis=1)
+
+
+def _cell_edges(cell: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+    corners = np.stack(np.meshgrid([0, 1], [0, 1], [0, 1], indexing="ij"), -1).reshape(-1, 3)
+    pairs = [(a, b) for a in corners for b in corners if (b - a).sum() == 1 and np.abs(b - a).sum() == 1]
+    return [np.stack([a, b]) @ cell for a, b in pairs]
