@@ -21,3 +21,15 @@ def test_one_row_or_none_is_normalised_by_what_was_seen_before():
     assert torch.equal(norm.running_mean, seen)
     assert torch.allclose(value, norm.eval()(row))
     assert norm.train()(torch.empty(0, 3)).shape == (0, 3)
+
+
+def test_a_row_counts_as_often_as_it_says():
+    rows = torch.randn(4, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    count = torch.tensor([1, 3, 2, 5])
+    once, repeated = RowBatchNorm(3).double(), nn.BatchNorm1d(3).double()
+    assert torch.allclose(
+        once(rows, count.double()).repeat_interleave(count, 0), repeated(rows.repeat_interleave(count, 0))
+    )
+    assert torch.allclose(once.running_mean, repeated.running_mean)
+    assert torch.allclose(once.running_var, repeated.running_var)
+    assert torch.equal(once.eval()(rows, count.double()), once(rows))

@@ -52,8 +52,8 @@ def quotient(batch: CrystalBatch, graph: Graph, *, tolerance: float = 1e-3) -> t
         distance = graph.vectors(batch).norm(dim=1)
     source, target = graph.source.cpu().numpy(), graph.target.cpu().numpy()
     crystal = batch.crystal_idx.cpu().numpy()
-    shell, shell_distance = _shells(distance.double().cpu().numpy(), crystal[target], tolerance=tolerance)
-    node = _refine(batch.numbers.cpu().numpy(), crystal, source, target, shell)
+    shell, shell_distance = distinct_values(distance.double().cpu().numpy(), crystal[target], tolerance=tolerance)
+    node = colour_classes(batch.numbers.cpu().numpy(), crystal, source, target, shell)
 
     first, size = np.unique(node, return_index=True, return_counts=True)[1:]
     kept = first[node[target]] == target
@@ -89,12 +89,21 @@ def quotient(batch: CrystalBatch, graph: Graph, *, tolerance: float = 1e-3) -> t
     )
 
 
-def _shells(
-    distance: NDArray[np.float64], crystal: NDArray[np.int64], *, tolerance: float,
+def distinct_values(
+    values: NDArray[np.float64], crystal: NDArray[np.int64], *, tolerance: float,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:  # fmt: skip
-    """Number the distinct distances of each crystal, rising; also give the mean distance of each."""
-    order = np.lexsort((distance, crystal))
-    ordered = distance[order]
+    """Number the distinct values of each crystal, rising, and give the mean of each.
+
+    Args:
+        values: (E,).
+        crystal: (E,) the crystal of each.
+        tolerance: values with no larger gap between them are one.
+
+    Returns:
+        (E,) numbers and (S,) means.
+    """
+    order = np.lexsort((values, crystal))
+    ordered = values[order]
     new = np.ones(len(order), dtype=bool)
     new[1:] = (np.diff(ordered) > tolerance) | (np.diff(crystal[order]) != 0)
     label = np.cumsum(new) - 1
@@ -104,11 +113,22 @@ def _shells(
     return shell, np.bincount(label, weights=ordered) / members if len(label) else np.empty(0)
 
 
-def _refine(
+def colour_classes(
     numbers: NDArray[np.int64], crystal: NDArray[np.int64], source: NDArray[np.int64], target: NDArray[np.int64],
     shell: NDArray[np.int64],
 ) -> NDArray[np.int64]:  # fmt: skip
-    """(N,) the class of each atom, numbered in the order of crystals, after as many rounds as still split a class."""
+    """Refine the classes of atoms by the messages that they get, for as many rounds as still split a class.
+
+    Args:
+        numbers: (N,) atomic numbers.
+        crystal: (N,) the crystal of each atom.
+        source: (E,) atoms that send.
+        target: (E,) atoms that receive.
+        shell: (E,) what is sent beside the source's class.
+
+    Returns:
+        (N,) the class of each atom, numbered in the order of crystals.
+    """
     node = np.unique(np.stack([crystal, numbers]), axis=1, return_inverse=True)[1].reshape(-1)
     n_classes = int(node.max()) + 1
     shell_hash = _scramble(shell.astype(np.uint64))

@@ -5,6 +5,7 @@ import torch
 from euhedral.core.batch import CrystalBatch
 from euhedral.core.crystal import Crystal
 from euhedral.errors import InvalidRequestError
+from euhedral.geometry.cells import supercell
 from euhedral.models.property.potnet import PotNet
 from euhedral.representations.graphs import Nearest
 from euhedral.representations.lattice_sums import POTENTIAL_SUMS
@@ -37,7 +38,7 @@ def slabs(height):
 @pytest.mark.parametrize("name", ["triclinic", "hexagonal"])
 def test_edge_features_are_what_direct_sums_over_the_lattice_come_to(crystals, name):
     crystal = crystals[name]
-    sums = small().graph.build(batch_of(crystal)).extra[POTENTIAL_SUMS].numpy()
+    sums = small().graph.graph.build(batch_of(crystal)).extra[POTENTIAL_SUMS].numpy()
     errors = []
     for reach in (6.0, 12.0, 48.0):
         limits = np.ceil(reach * np.linalg.norm(np.linalg.inv(crystal.cell), axis=0)).astype(int) + 1
@@ -62,6 +63,18 @@ def test_only_the_sums_tell_crystals_apart_that_differ_beyond_the_near_neighbour
         assert Nearest(k=16).build(batch_of(crystal)).vectors(batch_of(crystal)).norm(dim=1).max() < 7.0
     assert (latent(blind, even) - latent(blind, uneven)).abs().max() < 1e-12
     assert (latent(seeing, even) - latent(seeing, uneven)).abs().max() > 1e-4
+
+
+def test_training_does_not_see_a_supercell_either(crystals):
+    crystal, other = crystals["hexagonal"], crystals["triclinic"]
+    values = []
+    for chosen in ([crystal, other], [supercell(crystal, matrix=(2, 1, 1)), supercell(other, matrix=(1, 1, 2))]):
+        model, batch = small().train(), batch_of(*chosen)
+        value = model(batch, model.graph.build(batch))["formation_energy_per_atom"]
+        value.square().sum().backward()
+        values.append([value.detach(), model.layers[0].first.weight.grad, model.layers[1].norm.running_mean])
+    for one, many in zip(*values, strict=True):
+        assert torch.allclose(one, many, atol=1e-7)
 
 
 def test_the_graph_of_a_set_is_cut_without_being_built_again(crystals):

@@ -28,12 +28,15 @@ Departures:
 - Each element has a learnt vector beside its 92 properties, so that all 118 can be told apart.
 - The released graph keeps the 16 nearest neighbours and all that tie with the last; its cutoff of 4 Angstrom only begins
   the search for them, and so there is none here.
+- Equal atoms and equal edges are worked on once, with their number (`condensed`); batch normalisation weighs them by it, so that
+  training gives the same numbers too.
 - The products over [h_i, h_j, e_ij] are taken as three, the first two once an atom instead of once an edge: the same numbers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -47,11 +50,13 @@ from euhedral.nn.element_embedding import ElementEmbedding
 from euhedral.nn.gaussian import GaussianBasis
 from euhedral.nn.normalisation import RowBatchNorm
 from euhedral.nn.scaling import TargetScaling
-from euhedral.nn.segments import segment_mean
+from euhedral.nn.segments import segment_sum
+from euhedral.representations.condensed import EDGE_SOURCE, EDGE_TARGET, ORBIT_ATOM, ORBIT_COUNT, Condensed
 from euhedral.representations.graphs import Graph, GraphSpec, Nearest
 from euhedral.representations.lattice_sums import POTENTIAL_SUMS, PotentialSums
 from euhedral.representations.merged_sums import PAIR_SHARE, PAIR_SOURCE, PAIR_TARGET, WithMergedSums
 from euhedral.representations.potentials import POTNET
+from euhedral.representations.quotient import DISTANCE, MULTIPLICITY
 from euhedral.representations.undirected import Undirected
 from euhedral.tasks.targets import TargetLike, read_targets, split_outputs
 
@@ -90,7 +95,7 @@ class PotNet(nn.Module):
         self.targets = tuple(self.kinds)
         near = Undirected(Nearest(k=neighbours))
         sums = PotentialSums(potentials=POTNET, accuracy=accuracy)
-        self.graph: GraphSpec = WithMergedSums(edges=near, sums=sums) if infinite else near
+        self.graph: GraphSpec = Condensed(WithMergedSums(edges=near, sums=sums) if infinite else near)
         self.atoms = ElementEmbedding(width)
         self.near_basis = GaussianBasis(start=-span, stop=span, step=2.0 * span / (width - 1))
         self.near = nn.Linear(width, width)
@@ -109,20 +114,44 @@ class PotNet(nn.Module):
 
     def latent(self, batch: CrystalBatch, graph: Graph) -> Tensor:
         """(B, width) the crystals as the last layer sees them."""
-        distance = graph.vectors(batch).norm(dim=1)
-        edges = F.silu(self.near(self.near_basis(-0.75 / distance)))
-        source, target, share = graph.source, graph.target, None
+        extra = graph.extra
+        counts = extra[ORBIT_COUNT].to(batch.dtype)
+        edges = F.silu(self.near(self.near_basis(-0.75 / extra[DISTANCE].to(batch.dtype))))
+        source, target, share = extra[EDGE_SOURCE], extra[EDGE_TARGET], extra[MULTIPLICITY].to(batch.dtype)
         if self.infinite is not None:
-            sums = graph.extra[POTENTIAL_SUMS].to(edges.dtype)
-            edges = torch.cat([edges, self.infinite(sums)])
-            source = torch.cat([source, graph.extra[PAIR_SOURCE]])
-            target = torch.cat([target, graph.extra[PAIR_TARGET]])
-            share = torch.cat([torch.ones_like(distance), graph.extra[PAIR_SHARE].to(edges.dtype)])
-        atoms = self.atoms(batch.numbers)
+            of_pair = extra[PAIR_SHARE].to(batch.dtype)
+            pair_counts = of_pair * counts.index_select(0, extra[PAIR_TARGET])
+            edges = torch.cat([edges, self.infinite(extra[POTENTIAL_SUMS].to(batch.dtype), pair_counts)])
+            source, target = torch.cat([source, extra[PAIR_SOURCE]]), torch.cat([target, extra[PAIR_TARGET]])
+            share = torch.cat([share, of_pair])
+        messages = Messages(
+            source=source, target=target, share=share, counts=share * counts.index_select(0, target), atom_counts=counts
+        )
+        atoms = self.atoms(batch.numbers.index_select(0, extra[ORBIT_ATOM]))
         for layer in self.layers:
-            atoms = layer(atoms, edges, source=source, target=target, share=share)
-        pooled = segment_mean(atoms, owner=batch.crystal_idx, n=len(batch))
+            atoms = layer(atoms, edges, messages)
+        owner = batch.crystal_idx.index_select(0, extra[ORBIT_ATOM])
+        pooled = segment_sum(counts[:, None] * atoms, owner=owner, n=len(batch)) / batch.n_atoms[:, None]
         return shifted_softplus(self.hidden(pooled))
+
+
+@dataclass(frozen=True, eq=False)
+class Messages:
+    """Which atoms send to which, near or by sums, equal ones once.
+
+    Args:
+        source: (E,) int64.
+        target: (E,) int64.
+        share: (E,) how many messages to one atom each stands for.
+        counts: (E,) how many in the whole crystal.
+        atom_counts: (N,) how many atoms each stands for.
+    """
+
+    source: Tensor
+    target: Tensor
+    share: Tensor
+    counts: Tensor
+    atom_counts: Tensor
 
 
 class SummedPotentials(nn.Module):
@@ -146,11 +175,11 @@ class SummedPotentials(nn.Module):
         self.linear = nn.Linear(n_functions, width)
         self.norm = RowBatchNorm(width)
 
-    def forward(self, sums: Tensor) -> Tensor:
-        """Map (P, V) sums to (P, width) features."""
+    def forward(self, sums: Tensor, counts: Tensor) -> Tensor:
+        """Map (P, V) sums to (P, width) features; `counts` (P,) is how many pairs each stands for."""
         total = sums @ self.coefficients.to(sums.dtype)
         offset = self.sharpness * (total[:, None] - self.centres.to(sums.dtype))
-        return self.norm(F.softplus(self.linear(torch.sqrt(1.0 + offset.square()))))
+        return self.norm(F.softplus(self.linear(torch.sqrt(1.0 + offset.square()))), counts)
 
 
 class PotentialConvolution(nn.Module):
@@ -167,14 +196,13 @@ class PotentialConvolution(nn.Module):
         self.gate, self.core = nn.Linear(width, width), nn.Linear(width, width)
         self.gate_norm, self.norm = RowBatchNorm(width), RowBatchNorm(width)
 
-    def forward(self, atoms: Tensor, edges: Tensor, *, source: Tensor, target: Tensor, share: Tensor | None) -> Tensor:
-        """Update (N, width) atoms by (E, width) edges; `share` (E,) weighs their messages."""
+    def forward(self, atoms: Tensor, edges: Tensor, messages: Messages) -> Tensor:
+        """Update (N, width) atoms by (E, width) edges."""
         own, other, edge = self.first.weight.split(self.width, dim=1)
         mixed = F.linear(edges, edge, self.first.bias)
-        mixed = mixed + F.linear(atoms, own).index_select(0, target) + F.linear(atoms, other).index_select(0, source)
+        mixed = mixed + F.linear(atoms, own).index_select(0, messages.target)
+        mixed = mixed + F.linear(atoms, other).index_select(0, messages.source)
         gate, core = F.silu(mixed).chunk(2, dim=1)
-        message = torch.sigmoid(self.gate_norm(self.gate(gate))) * self.core(core)
-        if share is not None:
-            message = message * share[:, None]
-        total = torch.zeros_like(atoms).index_add(0, target, message)
-        return F.relu(atoms + self.norm(total))
+        message = torch.sigmoid(self.gate_norm(self.gate(gate), messages.counts)) * self.core(core)
+        total = torch.zeros_like(atoms).index_add(0, messages.target, message * messages.share[:, None])
+        return F.relu(atoms + self.norm(total, messages.atom_counts))
