@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -28,6 +30,7 @@ from euhedral.representations.slices import encode
 from euhedral.representations.spectra.diffraction import powder_pattern
 from euhedral.representations.spectra.radiation import Neutrons, XRays
 from euhedral.testing.chiral import alpha_quartz
+from euhedral.testing.representation_cards import CARDS
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -178,6 +181,20 @@ def test_every_kind_makes_every_format_that_it_says(represent):
 
 def test_the_kinds_of_the_help_are_the_kinds_there_are():
     assert representation._KINDS.split(", ") == list(KINDS)
+
+
+def test_the_page_shows_every_kind_and_the_symmetries_of_every_representation():
+    path = Path(__file__).parents[2] / "docs" / "representations.py"
+    spec = importlib.util.spec_from_file_location("representations_page", path)
+    page = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(page)
+    assert list(page.SHOWN) == list(KINDS)
+    table = page.symmetry_table(CARDS)
+    for card in CARDS:
+        (row,) = [line for line in table if line.startswith(f"| {card.name} |")]
+        assert row.count("–") == len(card.lacks) + len(card.blind)
+        assert row.count("|") == 12
+        assert all(any(reason in line for line in table) for reason in [*card.lacks.values(), *card.blind.values()])
 
 
 def test_a_kind_that_cannot_be_made_of_one_crystal_is_made_of_the_others(represent, folder, tmp_path):

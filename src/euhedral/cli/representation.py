@@ -94,7 +94,7 @@ def represent(
             stem = file_stem(crystal.id)
             stems[stem] += 1
             name = f"{stem}#{stems[stem]}" if stems[stem] > 1 else stem
-            written = _write(product, crystal=crystal, base=output / f"{name}.{kind}", formats=chosen)
+            written = write_product(product, crystal=crystal, base=output / f"{name}.{kind}", formats=chosen)
             files_of = " ".join(path.name for path in written)
             rows.append({"id": crystal.id, "formula": formula(crystal.numbers), **product.summary, "files": files_of})
     if rows:
@@ -111,7 +111,7 @@ def _zone_axis(text: str) -> tuple[int, int, int]:
     return u, v, w
 
 
-def _write(product: Product, *, crystal: Crystal, base: Path, formats: Sequence[str]) -> list[Path]:
+def write_product(product: Product, *, crystal: Crystal, base: Path, formats: Sequence[str]) -> list[Path]:
     """Write a product in each format; the arrays of an image come with its picture."""
     if product.image is not None:
         from euhedral.representations.images.image import write_image

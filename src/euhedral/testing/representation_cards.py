@@ -202,8 +202,3 @@ CARDS: Final[tuple[Card, ...]] = (
         tolerance=1e-4,
     ),
 )  # fmt: skip
-
-
-def cards() -> dict[str, Card]:
-    """Return the cards by name."""
-    return {card.name: card for card in CARDS}
