@@ -252,3 +252,16 @@ def test_wrong_requests_are_refused_in_one_line(crystals, make, message):
     with pytest.raises(InvalidRequestError, match=message) as caught:
         make(batch_of(tiny))
     assert "\n" not in str(caught.value)
+
+
+def test_an_image_counts_as_often_as_it_says(crystals):
+    batch = batch_of(crystals["fcc"])
+    graph = GaussianImages().build(batch)
+    squared = graph.vectors(batch).square().sum(1).round(decimals=9)
+    width = torch.full((1, 1), 1.3, dtype=torch.float64)
+    logs, share = log_gaussian_sums(squared, pair=torch.zeros_like(graph.source), width=width)
+    once, count = squared.unique(return_counts=True)
+    fewer, shares = log_gaussian_sums(once, pair=torch.zeros_like(count), width=width, count=count.double())
+    assert torch.allclose(fewer, logs)
+    assert torch.allclose(shares.sum(), share.sum())
+    assert len(once) < 0.2 * len(squared)

@@ -36,23 +36,28 @@ def pair_of_edge(batch: CrystalBatch, *, graph: Graph) -> Tensor:
     return first + (graph.target - atom) * n + graph.source - atom
 
 
-def log_gaussian_sums(squared: Tensor, *, pair: Tensor, width: Tensor) -> tuple[Tensor, Tensor]:
+def log_gaussian_sums(
+    squared: Tensor, *, pair: Tensor, width: Tensor, count: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Sum Gaussians over the images of each pair, in logarithms, so that far pairs and narrow widths do not underflow.
 
     Args:
         squared: (E,) Angstrom^2, squared distances of the images.
         pair: (E,) int64 from `pair_of_edge`; every pair must have an image.
         width: (P, H) Angstrom, s of each pair and head; that of an atom's own query is `width[target]`.
+        count: (E,) how many equal images each stands for; one where not given.
 
     Returns:
-        log Z (P, H), and (E, H) the share of each image in its pair's sum, which adds up to 1.
+        log Z (P, H), and (E, H) the share of each image, or of those it stands for, in its pair's sum, which adds up to 1.
     """
     with torch.no_grad():  # a shift drops out of the result and of its gradient
         nearest = squared.new_full((width.shape[0],), torch.inf).scatter_reduce(0, pair, squared, reduce="amin")
     half_precision = 0.5 / width.square()
-    terms = torch.exp((nearest[pair] - squared)[:, None] * half_precision[pair])
+    terms = torch.exp((nearest[pair] - squared)[:, None] * half_precision.index_select(0, pair))
+    if count is not None:
+        terms = terms * count[:, None]
     total = torch.zeros_like(width).index_add(0, pair, terms)
-    return torch.log(total) - nearest[:, None] * half_precision, terms / total[pair]
+    return torch.log(total) - nearest[:, None] * half_precision, terms / total.index_select(0, pair)
 
 
 def image_shares(squared: Tensor, *, pair: Tensor, width: Tensor, total: Tensor) -> Tensor:

@@ -6,6 +6,8 @@ from euhedral.core.batch import CrystalBatch
 from euhedral.core.crystal import Crystal
 from euhedral.errors import InvalidRequestError
 from euhedral.models.property.crystalformer_iclr import PAIR, PAIR_SOURCE, PAIR_TARGET, Crystalformer, Images
+from euhedral.representations.condensed import EDGE_TARGET, ORBIT_ATOM
+from euhedral.representations.quotient import DISTANCE, MULTIPLICITY
 from euhedral.training.graph_set import GraphSet
 
 FAR = 14.0  # widths of the widest Gaussian, 28 Angstrom
@@ -33,18 +35,18 @@ def latent(model, *chosen):
 
 
 @torch.no_grad()
-def attended(model, crystal, atoms):
-    """What the first block's attention gives, before its last linear map."""
+def attended(model, crystal, table):
+    """What the first block's attention gives to one atom of each orbit, before its last linear map; and these atoms."""
     batch, attention = batch_of(crystal), model.blocks[0].attention
-    graph = model.graph.build(batch)
-    squared = graph.vectors(batch).square().sum(1)
+    extra = model.graph.build(batch).extra
     images = Images(
-        squared=squared, radial=model.basis(squared.sqrt()), target=graph.target, pair=graph.extra[PAIR],
-        pair_source=graph.extra[PAIR_SOURCE], pair_target=graph.extra[PAIR_TARGET],
+        squared=extra[DISTANCE].square(), radial=model.basis(extra[DISTANCE]), count=extra[MULTIPLICITY],
+        target=extra[EDGE_TARGET], pair=extra[PAIR], pair_source=extra[PAIR_SOURCE], pair_target=extra[PAIR_TARGET],
     )  # fmt: skip
-    attention.output.weight.copy_(torch.eye(atoms.shape[1]))
+    attention.output.weight.copy_(torch.eye(table.shape[1]))
     attention.output.bias.zero_()
-    return attention(atoms, images).numpy()
+    atom = extra[ORBIT_ATOM]
+    return attention(table[batch.numbers[atom]], images).numpy(), atom.numpy()
 
 
 @torch.no_grad()
@@ -79,11 +81,14 @@ def by_hand(model, crystal, atoms, reach):
 @pytest.mark.parametrize("name", ["triclinic", "heusler", "hexagonal", "vacuum"])
 def test_attention_is_a_softmax_over_all_atoms_and_all_their_images(crystals, name):
     crystal = crystals[name]
-    atoms = torch.from_numpy(np.random.default_rng(0).normal(size=(len(crystal), 12)))
-    expected = by_hand(small(), crystal, atoms, 22.0)
-    assert np.abs(attended(small(reach=FAR), crystal, atoms) - expected).max() < 1e-10
+    table = torch.from_numpy(np.random.default_rng(0).normal(size=(40, 12)))
+    expected = by_hand(small(), crystal, table[torch.tensor(crystal.numbers)], 22.0)
+    got, atom = attended(small(reach=FAR), crystal, table)
+    assert set(crystal.numbers[atom]) == set(crystal.numbers)
+    assert np.abs(got - expected[atom]).max() < 1e-10
     # the images that the published reach leaves out
-    assert np.abs(attended(small(), crystal, atoms) - expected).max() < 0.01 * np.abs(expected).max()
+    got, atom = attended(small(), crystal, table)
+    assert np.abs(got - expected[atom]).max() < 0.01 * np.abs(expected).max()
 
 
 def test_each_query_and_head_choose_how_far_they_look():
@@ -107,15 +112,10 @@ def test_structures_of_one_element_are_told_apart_by_the_value_encoding_alone(cr
 def test_an_atom_attends_to_itself_and_to_every_image_within_reach(crystals):
     crystal = crystals["fcc"]
     model = small()
-    graph = model.graph.build(batch_of(crystal))
-    length = graph.vectors(batch_of(crystal)).norm(dim=1).sort().values
-    reach = 3.5 * 1.4 * 2**0.5
-    shells = 2.025 * np.sqrt(2.0 * np.arange(0, 9))
-    assert length[0] == 0.0
-    assert length[-1] <= reach
-    counts = [int((length - shell).abs().lt(1e-6).sum()) for shell in shells]
-    assert counts == [1, 12, 6, 24, 12, 24, 0, 0, 0]  # the sixth shell lies at 7.01 Angstrom
-    assert len(length) == sum(counts)
+    extra = model.graph.build(batch_of(crystal)).extra
+    # the sixth shell, at 7.01 Angstrom, lies beyond 3.5 times 1.98
+    assert extra[DISTANCE].numpy() == pytest.approx(2.025 * np.sqrt(2.0 * np.arange(6)))
+    assert extra[MULTIPLICITY].tolist() == [1, 12, 6, 24, 12, 24]
 
 
 def test_the_scores_of_widths_are_centred_once_by_the_first_batch_of_a_training(crystals):
@@ -128,7 +128,8 @@ def test_the_scores_of_widths_are_centred_once_by_the_first_batch_of_a_training(
     model.train()(first, model.graph.build(first))
     kept = attention.width_scale.clone()
     with torch.no_grad():
-        query = attention.query(model.atoms(first.numbers)).view(-1, 3, 4)
+        atom = model.graph.build(first).extra[ORBIT_ATOM]
+        query = attention.query(model.atoms(first.numbers[atom])).view(-1, 3, 4)
         scores = (query * attention.width_score).sum(2)
     assert torch.allclose(attention.width_shift, scores.mean())
     assert torch.allclose(kept, scores.std())

@@ -27,6 +27,7 @@ Departures:
   to rounding; the released code takes two cells to each side at the least, and otherwise as many as 3.5 of each query's own width.
 - Psi is averaged over the images of all atoms at once, not first over those of each: the map is linear, so that the numbers are
   the same.
+- Equal atoms and equal images are worked on once, with their number (`condensed`): the same numbers.
 - An embedding of all 118 elements replaces the map of 98 one-hot vectors.
 - The authors average the weights of the last 50 epochs and let the learning rate fall with the root of the steps; the row's training has
   an exponential fall to the same end.
@@ -47,10 +48,12 @@ from euhedral.core.elements import MAX_NUMBER
 from euhedral.errors import InvalidRequestError
 from euhedral.nn.gaussian import GaussianBasis
 from euhedral.nn.scaling import TargetScaling
-from euhedral.nn.segments import segment_mean, segment_softmax, segment_sum
+from euhedral.nn.segments import segment_softmax, segment_sum
+from euhedral.representations.condensed import EDGE_SOURCE, EDGE_TARGET, ORBIT_ATOM, ORBIT_COUNT, Condensed
 from euhedral.representations.gaussian_images import GaussianImages
-from euhedral.representations.gaussian_sums import log_gaussian_sums, pair_of_edge, weighted_image_sums
+from euhedral.representations.gaussian_sums import log_gaussian_sums, weighted_image_sums
 from euhedral.representations.graphs import ExtraKind, Graph, GraphSpec
+from euhedral.representations.quotient import DISTANCE, MULTIPLICITY
 from euhedral.tasks.targets import TargetLike, read_targets, split_outputs
 
 #: Names in `Graph.extra`.
@@ -64,10 +67,10 @@ _NOTHING_LEFT_OUT: Final = 1e-14
 
 @dataclass(frozen=True)
 class AttendedImages:
-    """All images of all atoms within a radius of each atom, itself too, and the pairs of atoms that they are images of.
+    """All images of all atoms within a radius of each atom, itself too, equal atoms and equal images once.
 
-    `extra` holds "pair" (E,), the pair of each edge, and "pair_source" and "pair_target" (P,), all int64; pairs without an image
-    within reach are not among them.
+    Beside what `Condensed` gives, `extra` holds "pair" (E,), the pair of orbits that each edge joins, and "pair_source" and
+    "pair_target" (P,), the orbits, all int64; pairs without an image within reach are not among them.
 
     Args:
         widest: Angstrom, of the widest Gaussian.
@@ -80,16 +83,14 @@ class AttendedImages:
     def build(self, batch: CrystalBatch) -> Graph:
         """Find the images and the pairs of a batch."""
         images = GaussianImages(widest=self.widest, error=_NOTHING_LEFT_OUT, reach=self.reach)
-        graph = images.build(batch)
-        first = pair_of_edge(batch, graph=graph)
-        is_new = torch.ones_like(first, dtype=torch.bool)
-        is_new[1:] = first[1:] != first[:-1]
-        of_pair = ExtraKind(of="pair", to="atom")
-        return replace(
-            graph,
-            extra={PAIR: is_new.cumsum(0) - 1, PAIR_SOURCE: graph.source[is_new], PAIR_TARGET: graph.target[is_new]},
-            kinds={PAIR: ExtraKind(of="edge", to="pair"), PAIR_SOURCE: of_pair, PAIR_TARGET: of_pair},
-        )
+        graph = Condensed(images).build(batch)
+        source, target = graph.extra[EDGE_SOURCE], graph.extra[EDGE_TARGET]
+        n = len(graph.extra[ORBIT_ATOM])
+        pairs, pair = torch.unique(target * n + source, return_inverse=True)
+        to_orbit = ExtraKind(of="pair", to="orbit")
+        added = {PAIR: pair, PAIR_SOURCE: pairs % n, PAIR_TARGET: pairs // n}
+        kinds = {PAIR: ExtraKind(of="edge", to="pair"), PAIR_SOURCE: to_orbit, PAIR_TARGET: to_orbit}
+        return replace(graph, extra={**graph.extra, **added}, kinds={**graph.kinds, **kinds})
 
 
 class Crystalformer(nn.Module):
@@ -154,17 +155,19 @@ class Crystalformer(nn.Module):
 
     def latent(self, batch: CrystalBatch, graph: Graph) -> Tensor:
         """(B, hidden_width) the crystals as the last layer sees them."""
-        squared = graph.vectors(batch).square().sum(1)
-        # the root of an atom's own zero has no derivative
-        radial = self.basis(torch.sqrt(squared + torch.finfo(squared.dtype).tiny)) if self.basis is not None else None
+        extra = graph.extra
+        distance = extra[DISTANCE].to(batch.dtype)
         images = Images(
-            squared=squared, radial=radial, target=graph.target, pair=graph.extra[PAIR], pair_source=graph.extra[PAIR_SOURCE],
-            pair_target=graph.extra[PAIR_TARGET],
+            squared=distance.square(), radial=self.basis(distance) if self.basis is not None else None,
+            count=extra[MULTIPLICITY].to(batch.dtype), target=extra[EDGE_TARGET], pair=extra[PAIR],
+            pair_source=extra[PAIR_SOURCE], pair_target=extra[PAIR_TARGET],
         )  # fmt: skip
-        atoms = self.atoms(batch.numbers)
+        atoms = self.atoms(batch.numbers.index_select(0, extra[ORBIT_ATOM]))
         for block in self.blocks:
             atoms = block(atoms, images)
-        return F.relu(self.hidden(segment_mean(atoms, owner=batch.crystal_idx, n=len(batch))))
+        owner = batch.crystal_idx.index_select(0, extra[ORBIT_ATOM])
+        counted = atoms * extra[ORBIT_COUNT].to(batch.dtype)[:, None]
+        return F.relu(self.hidden(segment_sum(counted, owner=owner, n=len(batch)) / batch.n_atoms[:, None]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,14 +177,16 @@ class Images:
     Args:
         squared: (E,) Angstrom^2, squared distance of each image.
         radial: (E, K) radial functions of it; None for no value encoding.
+        count: (E,) how many equal images each stands for.
         target: (E,) int64, rising.
-        pair: (E,) int64, rising.
+        pair: (E,) int64.
         pair_source: (P,) int64.
         pair_target: (P,) int64.
     """
 
     squared: Tensor
     radial: Tensor | None
+    count: Tensor
     target: Tensor
     pair: Tensor
     pair_source: Tensor
@@ -252,7 +257,7 @@ class RadialAttention(nn.Module):
         n = len(atoms)
         query, key, value = (f(atoms).view(n, self.heads, self.size) for f in (self.query, self.key, self.value))
         widths = self.widths(query).index_select(0, images.pair_target)
-        logs, share = log_gaussian_sums(images.squared, pair=images.pair, width=widths)
+        logs, share = log_gaussian_sums(images.squared, pair=images.pair, width=widths, count=images.count)
         products = query.index_select(0, images.pair_target) * key.index_select(0, images.pair_source)
         logits = products.sum(2) * self.size**-0.5 + logs
         weight = segment_softmax(logits, owner=images.pair_target, n=n)
