@@ -43,8 +43,18 @@ class NodeTransformer(nn.Module):
         self.joined = nn.Linear(width, width)
         self.norm = RowBatchNorm(width) if normalise else None
 
-    def forward(self, atoms: Tensor, edges: Tensor, *, source: Tensor, target: Tensor) -> Tensor:
-        """Update (N, width) atoms by (E, edge_width) edges; `target` (E,) receives from `source` (E,)."""
+    def forward(
+        self, atoms: Tensor, edges: Tensor, *, source: Tensor, target: Tensor, rows: Tensor | None = None
+    ) -> Tensor:
+        """Update (N, width) atoms.
+
+        Args:
+            atoms: (N, width).
+            edges: (K, edge_width).
+            source: (E,) int64 which atom sends.
+            target: (E,) int64 which atom receives.
+            rows: (E,) int64 the features of each edge; without it each has its own, in order.
+        """
         own_key, other_key, edge_key = self.key_first.weight.split(self.width, dim=1)
         own_value, other_value, edge_value = self.message_first.weight.split(self.width, dim=1)
         keys, values = self.key(atoms), self.value(atoms)
@@ -53,6 +63,7 @@ class NodeTransformer(nn.Module):
         own = torch.cat([F.linear(keys, own_key), F.linear(values, own_value)], dim=1)
         other = torch.cat([F.linear(keys, other_key), F.linear(values, other_value)], dim=1)
         mixed = F.linear(edges, through @ self.edge.weight, bias)
+        mixed = mixed if rows is None else mixed.index_select(0, rows)
         mixed = F.silu(mixed + own.index_select(0, target) + other.index_select(0, source))
         key, message = mixed.split(self.width, dim=1)
         score = self.query(atoms).index_select(0, target) * self.key_last(key) / math.sqrt(self.width)

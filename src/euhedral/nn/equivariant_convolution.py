@@ -46,21 +46,26 @@ class NeighbourProduct(nn.Module):
             rows = torch.tensor([i for i, path in enumerate(paths) for _ in range(path.result.dim)], dtype=torch.int64)
             self.register_buffer(f"rows_{place}", rows, persistent=False)
 
-    def forward(self, features: Tensor, harmonics: Tensor, basis: Tensor, *, source: Tensor, target: Tensor) -> Tensor:
+    def forward(
+        self, features: Tensor, harmonics: Tensor, basis: Tensor, *, source: Tensor, target: Tensor,
+        lengths: Tensor | None = None,
+    ) -> Tensor:  # fmt: skip
         """Return (N, kind_out.dim) sums over the edges of each target.
 
         Args:
             features: (N, kind_in.dim).
             harmonics: (E, (lmax + 1)^2), times whatever takes an edge smoothly to zero.
-            basis: (E, B) functions of the distance.
+            basis: (K, B) functions of the distance.
             source: (E,) int64.
             target: (E,) int64.
+            lengths: (E,) int64 the row of each edge's distance; without it each has its own, in order.
         """
         weights, sums, first = self.radial(basis), [], 0
         for place, message in enumerate(self.product(features, harmonics, source=source)):
             width = message.shape[2]
             count = width * len(self.product.paths[place])
-            own = weights[:, first : first + count].unflatten(1, (-1, width))
+            own = weights[:, first : first + count]
+            own = (own if lengths is None else own.index_select(0, lengths)).unflatten(1, (-1, width))
             first += count
             weighted = message * own.index_select(1, getattr(self, f"rows_{place}"))
             sums.append(segment_sum(weighted.flatten(1), owner=target, n=features.shape[0]))
@@ -124,21 +129,23 @@ class EquivariantConvolution(nn.Module):
 
     def forward(
         self, features: Tensor, harmonics: Tensor, basis: Tensor, *, source: Tensor, target: Tensor, attributes: Tensor,
-        rows: Tensor,
+        rows: Tensor, lengths: Tensor | None = None,
     ) -> Tensor:  # fmt: skip
         """Map (N, kind_in.dim) to (N, kind_out.dim).
 
         Args:
             features: of the atoms.
             harmonics: (E, (lmax + 1)^2) times the cutoff function.
-            basis: (E, radial[0]).
+            basis: (K, radial[0]).
             source: (E,) int64.
             target: (E,) int64.
             attributes: (K, attributes) one row for each element.
             rows: (N,) int64 the row of each atom.
+            lengths: (E,) int64 the row of each edge's distance; without it each has its own, in order.
         """
         values = self.before(features, attributes, rows)
-        values = self.product(values, harmonics, basis, source=source, target=target) / math.sqrt(self.neighbours)
+        values = self.product(values, harmonics, basis, source=source, target=target, lengths=lengths)
+        values = values / math.sqrt(self.neighbours)
         values = self.after(values, attributes, rows) * self.share.to(features.dtype)
         return values + math.sin(math.pi / 8) * self.itself(features, attributes, rows)
 

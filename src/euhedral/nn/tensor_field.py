@@ -45,15 +45,19 @@ class TensorFieldLayer(nn.Module):
         count = sum(inputs * part.mul for inputs, part in zip(self.inputs, self.kind_out, strict=True))
         self.hidden, self.matrices = nn.Linear(edge_width, edge_width), nn.Linear(edge_width, count)
 
-    def forward(self, features: Tensor, harmonics: Tensor, edges: Tensor, *, source: Tensor, target: Tensor) -> Tensor:
+    def forward(
+        self, features: Tensor, harmonics: Tensor, edges: Tensor, *, source: Tensor, target: Tensor,
+        rows: Tensor | None = None,
+    ) -> Tensor:  # fmt: skip
         """Map (N, kind_in.dim) to (N, kind_out.dim).
 
         Args:
             features: of the atoms.
             harmonics: (E, (lmax + 1)^2).
-            edges: (E, edge_width) features that do not turn.
+            edges: (K, edge_width) features that do not turn.
             source: (E,) int64.
             target: (E,) int64.
+            rows: (E,) int64 the features of each edge; without it each has its own, in order.
         """
         products = self.product(features, harmonics, source=source)
         matrices = self.matrices(F.softplus(self.hidden(edges)))
@@ -63,8 +67,12 @@ class TensorFieldLayer(nn.Module):
                 results.append(harmonics.new_zeros(len(harmonics), part.ir.dim, part.mul))
                 continue
             matrix = matrices[:, first : first + inputs * part.mul].unflatten(1, (inputs, part.mul))
+            matrix = matrix if rows is None else matrix.index_select(0, rows)
             first += inputs * part.mul
-            results.append(torch.bmm(self._ending_in(part.ir, products), matrix) / math.sqrt(inputs))
+            values = self._ending_in(part.ir, products) / math.sqrt(inputs)
+            # of single rows a batched product costs more than their terms one by one
+            mixed = (values.mT * matrix).sum(1, keepdim=True) if part.ir.l == 0 else torch.bmm(values, matrix)
+            results.append(mixed)
         total = segment_mean(join_irreps(results), owner=target, n=features.shape[0])
         return total + F.pad(features, (0, total.shape[1] - features.shape[1])) if self.residual else total
 

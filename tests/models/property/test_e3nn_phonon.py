@@ -30,7 +30,7 @@ def test_published_hyperparameters_are_the_defaults():
     assert str(model.convolutions[-1].itself.kind_out) == "51x0e"
     assert len(model.convolutions) == 3
     assert [tuple(weight.shape) for weight in model.convolutions[0].product.radial.weights] == [(10, 100), (100, 128)]
-    assert (model.graph.cutoff, model.convolutions[0].neighbours) == (5.0, 40.0)
+    assert (model.graph.edges.cutoff, model.convolutions[0].neighbours) == (5.0, 40.0)
 
 
 def test_spectra_are_not_negative_and_their_maximum_is_one(crystals):

@@ -44,6 +44,7 @@ from euhedral.nn.equivariant_convolution import EquivariantConvolution, reachabl
 from euhedral.nn.irreps import Gate, irreps, spherical_harmonics, split_irreps
 from euhedral.nn.scaling import TargetScaling
 from euhedral.nn.segments import segment_mean
+from euhedral.representations.distinct_lengths import EDGE_LENGTH, WithDistinctLengths, distinct_lengths
 from euhedral.representations.graphs import Graph, GraphSpec, Radius
 from euhedral.tasks.targets import Spectrum, TargetLike, read_targets, split_outputs
 
@@ -78,7 +79,7 @@ class E3NN(nn.Module):
         super().__init__()
         self.kinds = read_targets(targets, system="E(3)NN")
         self.targets = tuple(self.kinds)
-        self.graph: GraphSpec = Radius(cutoff)
+        self.graph: GraphSpec = WithDistinctLengths(Radius(cutoff))
         self.lmax, self.cutoff, self.n_basis, self.normalise = lmax, cutoff, n_basis, normalise
         masses = torch.tensor([0.0, *(element.mass for element in elements())], dtype=torch.float64)
         self.register_buffer("masses", masses, persistent=False)
@@ -123,7 +124,7 @@ class E3NN(nn.Module):
         distance = vectors.norm(dim=1)
         near = _cutoff(distance / self.cutoff)
         harmonics = near[:, None] * spherical_harmonics(vectors, lmax=self.lmax)
-        basis = self._basis(distance)
+        basis = self._basis(distinct_lengths(graph, distance))
         present, rows = torch.unique(batch.numbers, return_inverse=True)
         columns = self.embedding.weight.T.index_select(0, present - 1)
         mass = self.masses.index_select(0, present).to(columns.dtype)
@@ -141,12 +142,13 @@ class E3NN(nn.Module):
                     target=graph.target,
                     attributes=attributes,
                     rows=rows,
+                    lengths=graph.extra[EDGE_LENGTH],
                 )
             )
         return features
 
     def _basis(self, distance: Tensor) -> Tensor:
-        """(E, n_basis) Gaussians from 0 to the cutoff, as many times as strong as their number's root."""
+        """(L, n_basis) Gaussians from 0 to the cutoff, as many times as strong as their number's root."""
         step = self.cutoff / (self.n_basis - 1)
         centres = torch.linspace(0.0, self.cutoff, self.n_basis, dtype=distance.dtype, device=distance.device)
         offset = (distance[:, None] - centres) / step
