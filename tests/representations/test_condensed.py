@@ -5,11 +5,12 @@ import torch
 from euhedral.core.batch import CrystalBatch
 from euhedral.errors import InvalidRequestError
 from euhedral.geometry.cells import supercell
-from euhedral.representations.condensed import EDGE_SOURCE, EDGE_TARGET, ORBIT_ATOM, ORBIT_COUNT, Condensed
+from euhedral.representations.condensed import Condensed
 from euhedral.representations.graphs import Nearest
 from euhedral.representations.lattice_edges import LatticeEdges
 from euhedral.representations.lattice_sums import POTENTIAL_SUMS, PotentialSums
 from euhedral.representations.merged_sums import PAIR_SHARE, PAIR_SOURCE, PAIR_TARGET, WithMergedSums
+from euhedral.representations.orbits import EDGE_SOURCE, EDGE_TARGET, ORBIT_ATOM, ORBIT_COUNT
 from euhedral.representations.quotient import DISTANCE, MULTIPLICITY
 
 SUMS = WithMergedSums(edges=Nearest(k=8), sums=PotentialSums(accuracy=1e-10))

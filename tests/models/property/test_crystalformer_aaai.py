@@ -6,7 +6,10 @@ from euhedral.core.batch import CrystalBatch
 from euhedral.core.crystal import Crystal
 from euhedral.errors import InvalidRequestError
 from euhedral.geometry.cells import with_cell
-from euhedral.models.property.crystalformer_aaai import ConformalCrystalFormer
+from euhedral.models.property.crystalformer_aaai import ConformalCrystalFormer, Paths
+from euhedral.representations.condensed_paths import PATH_COSINE, PATH_COUNT
+from euhedral.representations.orbits import EDGE_SOURCE, EDGE_TARGET, ORBIT_ATOM
+from euhedral.representations.quotient import DISTANCE, MULTIPLICITY
 from euhedral.representations.triplets import PATH_FIRST, PATH_SECOND, path_cosines
 from euhedral.training.graph_set import GraphSet
 
@@ -36,7 +39,7 @@ def net(angle):
 
 def test_angles_tell_apart_what_elements_and_bond_lengths_do_not():
     square, sheared = net(90.0), net(75.0)
-    graph = small().graph.build(batch_of(square, sheared))
+    graph = small().graph.paths.build(batch_of(square, sheared))
     assert torch.bincount(graph.target).tolist() == [4, 4]
     blind, seeing = small(channels=0), small()
     assert (latent(blind, square) - latent(blind, sheared)).abs().max() < 1e-12
@@ -51,10 +54,20 @@ def test_where_the_cell_boundary_lies_does_not_matter(crystals):
     assert (latent(model, crystal) - latent(model, moved)).abs().max() < 1e-10
 
 
+def whole(graph, batch):
+    """The paths of a graph in which nothing was merged."""
+    first, second = graph.extra[PATH_FIRST], graph.extra[PATH_SECOND]
+    nothing, none = torch.zeros(len(graph.source), dtype=torch.float64), torch.zeros(len(first), dtype=torch.float64)
+    return Paths(
+        source=graph.source, target=graph.target, log_count=nothing, first=first, second=second,
+        cosine=path_cosines(graph, batch), log_path_count=none,
+    )  # fmt: skip
+
+
 @torch.no_grad()
 def by_hand(model, atoms, edges, batch, mapping):
     """Attention over paths with the directions of edges written out and mapped, one atom and head at a time."""
-    graph, attention = model.graph.build(batch), model.blocks[0].over_paths
+    graph, attention = model.graph.paths.build(batch), model.blocks[0].over_paths
     heads, size, n = attention.heads, attention.size, len(atoms)
     query = (attention.of_centre(atoms)[graph.target] + attention.of_last(edges)).view(len(edges), heads, -1)
     rest = (attention.of_start(atoms)[graph.source] + attention.of_first(edges)).view(len(edges), heads, -1)
@@ -80,31 +93,47 @@ def by_hand(model, atoms, edges, batch, mapping):
 
 def test_any_map_that_keeps_angles_gives_the_same_attention_and_no_other(crystals):
     model, batch = small(), batch_of(crystals["hexagonal"])
-    graph = model.graph.build(batch)
+    graph = model.graph.paths.build(batch)
     rng = torch.Generator().manual_seed(1)
     atoms, edges = (torch.randn(rows, 12, generator=rng, dtype=torch.float64) for rows in (4, len(graph.source)))
     isometry, _ = torch.linalg.qr(torch.randn(7, 3, generator=rng, dtype=torch.float64))
     with torch.no_grad():
-        got = model.blocks[0].over_paths(atoms, edges, path_cosines(graph, batch), graph)
+        got = model.blocks[0].over_paths(atoms, edges, whole(graph, batch))
     assert (by_hand(model, atoms, edges, batch, isometry) - got).abs().max() < 1e-10
     assert (by_hand(model, atoms, edges, batch, torch.eye(3).double()) - got).abs().max() < 1e-10
     bent = isometry * torch.tensor([1.0, 0.8, 1.2], dtype=torch.float64)
     assert (by_hand(model, atoms, edges, batch, bent) - got).abs().max() > 1e-3
 
 
-def test_two_layers_look_at_neighbours_of_neighbours(crystals):
-    """A block reaches two bonds by paths and one by edges; with the paths silent it reaches one."""
-    crystal, model = crystals["hexagonal"], small(n_blocks=1)
-    batch = batch_of(crystal)
-    graph = model.graph.build(batch)
-    numbers = torch.zeros(len(crystal), 12, dtype=torch.float64, requires_grad=True)
+@pytest.mark.parametrize("name", ["triclinic", "fcc", "heusler", "hexagonal", "vacuum"])
+def test_a_block_gives_merged_atoms_what_it_gives_each_of_them(crystals, name):
+    model, batch = small(), batch_of(crystals[name])
+    table = torch.randn(40, 12, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    graph, merged = model.graph.paths.build(batch), model.graph.build(batch).extra
+    paths = Paths(
+        source=merged[EDGE_SOURCE], target=merged[EDGE_TARGET], log_count=merged[MULTIPLICITY].log(), first=merged[PATH_FIRST],
+        second=merged[PATH_SECOND], cosine=merged[PATH_COSINE], log_path_count=merged[PATH_COUNT].log(),
+    )  # fmt: skip
+    atom = merged[ORBIT_ATOM]
+    with torch.no_grad():
+        each = model.blocks[0](
+            table[batch.numbers], model.edges(model.basis(graph.vectors(batch).norm(dim=1))), whole(graph, batch)
+        )
+        one = model.blocks[0](table[batch.numbers[atom]], model.edges(model.basis(merged[DISTANCE])), paths)
+    assert torch.allclose(one, each[atom], atol=1e-10)
+
+
+def test_a_block_looks_at_neighbours_of_neighbours(crystals):
+    """It reaches two bonds by paths and one by edges; with the paths silent it reaches one."""
+    model, batch = small(n_blocks=1), batch_of(crystals["hexagonal"])
+    graph = model.graph.paths.build(batch)
+    atoms = torch.zeros(4, 12, dtype=torch.float64, requires_grad=True)
     block, edges = model.blocks[0], torch.zeros(len(graph.source), 12, dtype=torch.float64)
-    cosines = path_cosines(graph, batch)
-    (by_paths,) = torch.autograd.grad(block(numbers, edges, cosines, graph)[0].sum(), numbers)
+    (by_paths,) = torch.autograd.grad(block(atoms, edges, whole(graph, batch))[0].sum(), atoms)
     block.over_paths.output.weight.data.zero_()
-    (silent,) = torch.autograd.grad(block(numbers, edges, cosines, graph)[0].sum(), numbers)
+    (by_edges,) = torch.autograd.grad(block(atoms, edges, whole(graph, batch))[0].sum(), atoms)
     assert bool((by_paths[1].abs() > 0.0).any())
-    assert not bool(silent[1].any())
+    assert not bool(by_edges[1].any())
 
 
 def test_the_graph_of_a_set_is_cut_without_being_built_again(crystals):

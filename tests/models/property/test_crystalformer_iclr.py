@@ -6,7 +6,7 @@ from euhedral.core.batch import CrystalBatch
 from euhedral.core.crystal import Crystal
 from euhedral.errors import InvalidRequestError
 from euhedral.models.property.crystalformer_iclr import PAIR, PAIR_SOURCE, PAIR_TARGET, Crystalformer, Images
-from euhedral.representations.condensed import EDGE_TARGET, ORBIT_ATOM
+from euhedral.representations.orbits import EDGE_TARGET, ORBIT_ATOM
 from euhedral.representations.quotient import DISTANCE, MULTIPLICITY
 from euhedral.training.graph_set import GraphSet
 

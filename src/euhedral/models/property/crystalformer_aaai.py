@@ -23,12 +23,14 @@ Departures:
 - A linear map that keeps angles is a factor times an isometry, and leaves <H u, H v> = s^2 <u, v> whatever the isometry is. The
   paper brings a free map near to such a one by a penalty, its Dirichlet energy on the graph; here the product is taken as
   it is for an exact one, with channels of query and key as the factors. The result turns with nothing, to rounding.
+- Equal atoms, edges and paths are worked on once, with their number (`condensed_paths`): the same numbers.
 - Besides weighing a path, its cosine multiplies a part of the path's message.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -41,9 +43,12 @@ from euhedral.nn.dense import MLP
 from euhedral.nn.element_embedding import ElementEmbedding
 from euhedral.nn.gaussian import GaussianBasis
 from euhedral.nn.scaling import TargetScaling
-from euhedral.nn.segments import segment_mean, segment_softmax, segment_sum
+from euhedral.nn.segments import segment_softmax, segment_sum
+from euhedral.representations.condensed_paths import PATH_COSINE, PATH_COUNT, CondensedPaths
 from euhedral.representations.graphs import Graph, GraphSpec, Nearest
-from euhedral.representations.triplets import PATH_FIRST, PATH_SECOND, EdgePaths, path_cosines
+from euhedral.representations.orbits import EDGE_SOURCE, EDGE_TARGET, ORBIT_ATOM, ORBIT_COUNT
+from euhedral.representations.quotient import DISTANCE, MULTIPLICITY
+from euhedral.representations.triplets import PATH_FIRST, PATH_SECOND, EdgePaths
 from euhedral.representations.undirected import Undirected
 from euhedral.representations.weighted_neighbours import WeightedNeighbours
 from euhedral.tasks.targets import TargetLike, read_targets, split_outputs
@@ -79,7 +84,8 @@ class ConformalCrystalFormer(nn.Module):
             )
         self.kinds = read_targets(targets, system="CrystalFormer")
         self.targets = tuple(self.kinds)
-        self.graph: GraphSpec = EdgePaths(edges=Undirected(WeightedNeighbours(candidates=Nearest(k=candidates))))
+        near = Undirected(WeightedNeighbours(candidates=Nearest(k=candidates)))
+        self.graph: GraphSpec = CondensedPaths(EdgePaths(edges=near))
         self.atoms = ElementEmbedding(width)
         self.basis = GaussianBasis(start=0.0, stop=longest, step=step)
         self.edges = MLP([self.basis.size, width, width], activation=F.silu)
@@ -96,15 +102,44 @@ class ConformalCrystalFormer(nn.Module):
 
     def latent(self, batch: CrystalBatch, graph: Graph) -> Tensor:
         """(B, width) the crystals as the last layer sees them."""
-        edges = self.edges(self.basis(graph.vectors(batch).norm(dim=1)))
-        cosines = path_cosines(graph, batch)
-        atoms = self.atoms(batch.numbers)
+        extra = graph.extra
+        edges = self.edges(self.basis(extra[DISTANCE].to(batch.dtype)))
+        paths = Paths(
+            source=extra[EDGE_SOURCE], target=extra[EDGE_TARGET], log_count=extra[MULTIPLICITY].to(batch.dtype).log(),
+            first=extra[PATH_FIRST], second=extra[PATH_SECOND], cosine=extra[PATH_COSINE].to(batch.dtype),
+            log_path_count=extra[PATH_COUNT].to(batch.dtype).log(),
+        )  # fmt: skip
+        atoms = self.atoms(batch.numbers.index_select(0, extra[ORBIT_ATOM]))
         seen = [atoms]
         for block in self.blocks:
-            atoms = block(atoms, edges, cosines, graph)
+            atoms = block(atoms, edges, paths)
             seen.append(atoms)
-        joined = F.silu(self.join(torch.cat(seen, dim=1)))
-        return F.silu(self.hidden(segment_mean(joined, owner=batch.crystal_idx, n=len(batch))))
+        joined = F.silu(self.join(torch.cat(seen, dim=1))) * extra[ORBIT_COUNT].to(batch.dtype)[:, None]
+        owner = batch.crystal_idx.index_select(0, extra[ORBIT_ATOM])
+        return F.silu(self.hidden(segment_sum(joined, owner=owner, n=len(batch)) / batch.n_atoms[:, None]))
+
+
+@dataclass(frozen=True, eq=False)
+class Paths:
+    """Which atoms and edges the attentions join; in a softmax, n equal terms are one whose logit is larger by log n.
+
+    Args:
+        source: (E,) int64.
+        target: (E,) int64.
+        log_count: (E,) logarithm of how many equal edges each stands for.
+        first: (T,) int64, the edge k -> j of each path.
+        second: (T,) int64, the edge j -> i.
+        cosine: (T,) of the angle at j.
+        log_path_count: (T,) logarithm of how many equal paths each stands for.
+    """
+
+    source: Tensor
+    target: Tensor
+    log_count: Tensor
+    first: Tensor
+    second: Tensor
+    cosine: Tensor
+    log_path_count: Tensor
 
 
 class Block(nn.Module):
@@ -123,11 +158,11 @@ class Block(nn.Module):
         self.dense = nn.ModuleList(MLP([width, 2 * width, width], activation=F.silu) for _ in range(2))
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(4))
 
-    def forward(self, atoms: Tensor, edges: Tensor, cosines: Tensor, graph: Graph) -> Tensor:
-        """Update (N, width) atoms by (E, width) edges and (T,) cosines of paths."""
-        atoms = atoms + self.over_neighbours(self.norms[0](atoms), edges, graph)
+    def forward(self, atoms: Tensor, edges: Tensor, paths: Paths) -> Tensor:
+        """Update (N, width) atoms by (E, width) edges and T paths."""
+        atoms = atoms + self.over_neighbours(self.norms[0](atoms), edges, paths)
         atoms = atoms + self.dense[0](self.norms[1](atoms))
-        atoms = atoms + self.over_paths(self.norms[2](atoms), edges, cosines, graph)
+        atoms = atoms + self.over_paths(self.norms[2](atoms), edges, paths)
         return atoms + self.dense[1](self.norms[3](atoms))
 
 
@@ -146,14 +181,15 @@ class NodeAttention(nn.Module):
         self.of_source = nn.Linear(width, 2 * width, bias=False)
         self.of_edge = nn.Linear(width, 2 * width)
 
-    def forward(self, atoms: Tensor, edges: Tensor, graph: Graph) -> Tensor:
+    def forward(self, atoms: Tensor, edges: Tensor, paths: Paths) -> Tensor:
         """(N, width) what each of (N, width) atoms gathers over (E, width) edges."""
         n, shape = len(atoms), (-1, self.heads, self.size)
-        both = self.of_source(atoms).index_select(0, graph.source) + self.of_edge(edges)
+        both = self.of_source(atoms).index_select(0, paths.source) + self.of_edge(edges)
         key, value = (part.view(shape) for part in both.chunk(2, dim=1))
-        query = self.query(atoms).view(shape).index_select(0, graph.target)
-        weight = segment_softmax((query * key).sum(2) * self.size**-0.5, owner=graph.target, n=n)
-        total = segment_sum(weight[:, :, None] * value, owner=graph.target, n=n)
+        query = self.query(atoms).view(shape).index_select(0, paths.target)
+        logits = (query * key).sum(2) * self.size**-0.5 + paths.log_count[:, None]
+        weight = segment_softmax(logits, owner=paths.target, n=n)
+        total = segment_sum(weight[:, :, None] * value, owner=paths.target, n=n)
         return self.output(total.flatten(1))
 
 
@@ -179,22 +215,22 @@ class PathAttention(nn.Module):
         self.of_first = nn.Linear(width, heads * (both + values))
         self.output = nn.Linear(width, width)
 
-    def forward(self, atoms: Tensor, edges: Tensor, cosines: Tensor, graph: Graph) -> Tensor:
-        """(N, width) what each of (N, width) atoms gathers over (T,) paths."""
-        n, first, second = len(atoms), graph.extra[PATH_FIRST], graph.extra[PATH_SECOND]
-        owner = graph.target.index_select(0, second)
-        query = self.of_centre(atoms).index_select(0, graph.target) + self.of_last(edges)
-        key = self.of_start(atoms).index_select(0, graph.source) + self.of_first(edges)
+    def forward(self, atoms: Tensor, edges: Tensor, paths: Paths) -> Tensor:
+        """(N, width) what each of (N, width) atoms gathers over T paths."""
+        n, first, second, cosine = len(atoms), paths.first, paths.second, paths.cosine[:, None]
+        owner = paths.target.index_select(0, second)
+        query = self.of_centre(atoms).index_select(0, paths.target) + self.of_last(edges)
+        key = self.of_start(atoms).index_select(0, paths.source) + self.of_first(edges)
         key, value = key.view(len(edges), self.heads, -1).split(
             [self.size + self.channels, self.size * (2 if self.channels else 1)], dim=2
         )
         products = query.view(len(edges), self.heads, -1).index_select(0, second) * key.index_select(0, first)
         logits = products[:, :, : self.size].sum(2)
         if self.channels:
-            logits = logits + cosines[:, None] * products[:, :, self.size :].sum(2)
-        weight = segment_softmax(logits * self.size**-0.5, owner=owner, n=n)
+            logits = logits + cosine * products[:, :, self.size :].sum(2)
+        weight = segment_softmax(logits * self.size**-0.5 + paths.log_path_count[:, None], owner=owner, n=n)
         plain, *turned = value.index_select(0, first).split(self.size, dim=2)
         message = weight[:, :, None] * plain
         for part in turned:
-            message = message + (weight * cosines[:, None])[:, :, None] * part
+            message = message + (weight * cosine)[:, :, None] * part
         return self.output(segment_sum(message, owner=owner, n=n).flatten(1))

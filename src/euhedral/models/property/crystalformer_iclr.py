@@ -49,10 +49,11 @@ from euhedral.errors import InvalidRequestError
 from euhedral.nn.gaussian import GaussianBasis
 from euhedral.nn.scaling import TargetScaling
 from euhedral.nn.segments import segment_softmax, segment_sum
-from euhedral.representations.condensed import EDGE_SOURCE, EDGE_TARGET, ORBIT_ATOM, ORBIT_COUNT, Condensed
+from euhedral.representations.condensed import Condensed
 from euhedral.representations.gaussian_images import GaussianImages
 from euhedral.representations.gaussian_sums import log_gaussian_sums, weighted_image_sums
 from euhedral.representations.graphs import ExtraKind, Graph, GraphSpec
+from euhedral.representations.orbits import EDGE_SOURCE, EDGE_TARGET, ORBIT_ATOM, ORBIT_COUNT
 from euhedral.representations.quotient import DISTANCE, MULTIPLICITY
 from euhedral.tasks.targets import TargetLike, read_targets, split_outputs
 

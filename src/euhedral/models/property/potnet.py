@@ -51,10 +51,11 @@ from euhedral.nn.gaussian import GaussianBasis
 from euhedral.nn.normalisation import RowBatchNorm
 from euhedral.nn.scaling import TargetScaling
 from euhedral.nn.segments import segment_sum
-from euhedral.representations.condensed import EDGE_SOURCE, EDGE_TARGET, ORBIT_ATOM, ORBIT_COUNT, Condensed
+from euhedral.representations.condensed import Condensed
 from euhedral.representations.graphs import Graph, GraphSpec, Nearest
 from euhedral.representations.lattice_sums import POTENTIAL_SUMS, PotentialSums
 from euhedral.representations.merged_sums import PAIR_SHARE, PAIR_SOURCE, PAIR_TARGET, WithMergedSums
+from euhedral.representations.orbits import EDGE_SOURCE, EDGE_TARGET, ORBIT_ATOM, ORBIT_COUNT
 from euhedral.representations.potentials import POTNET
 from euhedral.representations.quotient import DISTANCE, MULTIPLICITY
 from euhedral.representations.undirected import Undirected
