@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.optimize import linear_sum_assignment
 
-from euhedral.core.crystal import Crystal
+from euhedral.core.crystal import Crystal, cell_from_parameters
 from euhedral.geometry.cells import supercell, with_cell
 from euhedral.geometry.matching import Matcher
 from euhedral.geometry.matching_kernels import assignment
@@ -121,3 +121,17 @@ def test_the_assignment_is_the_cheapest():
         cost = rng.random((n, n))
         rows, columns = linear_sum_assignment(cost)
         assert cost[np.arange(n), assignment(cost)].sum() == pytest.approx(cost[rows, columns].sum())
+
+
+def test_the_verdict_does_not_depend_on_who_is_named_first():
+    """Tb Cd3 twice, 120 degrees and 113.7: one lattice can be laid over the other, the other not over the one."""
+    first = Crystal(
+        cell=cell_from_parameters([6.66790378, 6.66790378, 4.995282], [90.0, 90.0, 119.99999782]),
+        frac=[[1 / 3, 2 / 3, 0.25], [2 / 3, 1 / 3, 0.75], [0.831, 0.662, 0.25], [0.831, 0.169, 0.25], [0.338, 0.169, 0.25], [0.169, 0.338, 0.75], [0.169, 0.831, 0.75], [0.662, 0.831, 0.75]],
+        numbers=[65, 65, 48, 48, 48, 48, 48, 48],
+    )  # fmt: skip
+    rng = np.random.default_rng(4)
+    for _ in range(40):
+        strain = np.eye(3) + rng.uniform(-0.09, 0.09, (3, 3))
+        other = first.replace(cell=first.cell @ strain, frac=first.frac + rng.normal(scale=0.02, size=(8, 3)))
+        assert Matcher().matches(first, other) == Matcher().matches(other, first)

@@ -13,7 +13,7 @@ How often verdicts differ is recorded by `benchmarks/matching.py`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Final
 
 import numpy as np
@@ -57,6 +57,9 @@ class Matcher:
             return None
         from euhedral.geometry.matching_kernels import best_displacement, lattice_maps
 
+        # which lattice is laid over which decides near the tolerances; the verdict must not depend on who is named first
+        if a.shape > b.shape:
+            a, b = b, a
         # both to the geometric mean of their volumes per cell
         va, vb = abs(np.linalg.det(a.cell)), abs(np.linalg.det(b.cell))
         middle = np.sqrt(va * vb)
@@ -95,6 +98,12 @@ class _Prepared:
     cell: NDArray[np.float64]
     frac: NDArray[np.float64]
     kind: NDArray[np.int64]
+
+    @cached_property
+    def shape(self) -> tuple[float, ...]:
+        """The metric of the reduced cell at unit volume."""
+        metric = self.cell @ self.cell.T / abs(np.linalg.det(self.cell)) ** (2 / 3)
+        return tuple(metric[np.triu_indices(3)].round(6).tolist())
 
 
 @lru_cache(maxsize=4096)
