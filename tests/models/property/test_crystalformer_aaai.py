@@ -7,8 +7,15 @@ from euhedral.core.crystal import Crystal
 from euhedral.errors import InvalidRequestError
 from euhedral.geometry.cells import with_cell
 from euhedral.models.property.crystalformer_aaai import ConformalCrystalFormer, Paths
-from euhedral.representations.condensed_paths import PATH_COSINE, PATH_COUNT
-from euhedral.representations.orbits import EDGE_SOURCE, EDGE_TARGET, ORBIT_ATOM
+from euhedral.representations.condensed_angles import (
+    ANGLE_COSINE,
+    ANGLE_COUNT,
+    ANGLE_FIRST,
+    ANGLE_SECOND,
+    EDGE_SOURCE,
+    EDGE_TARGET,
+    ORBIT_ATOM,
+)  # fmt: skip
 from euhedral.representations.quotient import DISTANCE, MULTIPLICITY
 from euhedral.representations.triplets import PATH_FIRST, PATH_SECOND, path_cosines
 from euhedral.training.graph_set import GraphSet
@@ -39,7 +46,7 @@ def net(angle):
 
 def test_angles_tell_apart_what_elements_and_bond_lengths_do_not():
     square, sheared = net(90.0), net(75.0)
-    graph = small().graph.paths.build(batch_of(square, sheared))
+    graph = small().graph.angles.build(batch_of(square, sheared))
     assert torch.bincount(graph.target).tolist() == [4, 4]
     blind, seeing = small(channels=0), small()
     assert (latent(blind, square) - latent(blind, sheared)).abs().max() < 1e-12
@@ -67,7 +74,7 @@ def whole(graph, batch):
 @torch.no_grad()
 def by_hand(model, atoms, edges, batch, mapping):
     """Attention over paths with the directions of edges written out and mapped, one atom and head at a time."""
-    graph, attention = model.graph.paths.build(batch), model.blocks[0].over_paths
+    graph, attention = model.graph.angles.build(batch), model.blocks[0].over_paths
     heads, size, n = attention.heads, attention.size, len(atoms)
     query = (attention.of_centre(atoms)[graph.target] + attention.of_last(edges)).view(len(edges), heads, -1)
     rest = (attention.of_start(atoms)[graph.source] + attention.of_first(edges)).view(len(edges), heads, -1)
@@ -93,7 +100,7 @@ def by_hand(model, atoms, edges, batch, mapping):
 
 def test_any_map_that_keeps_angles_gives_the_same_attention_and_no_other(crystals):
     model, batch = small(), batch_of(crystals["hexagonal"])
-    graph = model.graph.paths.build(batch)
+    graph = model.graph.angles.build(batch)
     rng = torch.Generator().manual_seed(1)
     atoms, edges = (torch.randn(rows, 12, generator=rng, dtype=torch.float64) for rows in (4, len(graph.source)))
     isometry, _ = torch.linalg.qr(torch.randn(7, 3, generator=rng, dtype=torch.float64))
@@ -109,10 +116,11 @@ def test_any_map_that_keeps_angles_gives_the_same_attention_and_no_other(crystal
 def test_a_block_gives_merged_atoms_what_it_gives_each_of_them(crystals, name):
     model, batch = small(), batch_of(crystals[name])
     table = torch.randn(40, 12, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    graph, merged = model.graph.paths.build(batch), model.graph.build(batch).extra
+    graph, merged = model.graph.angles.build(batch), model.graph.build(batch).extra
+    second = merged[ANGLE_SECOND]
     paths = Paths(
-        source=merged[EDGE_SOURCE], target=merged[EDGE_TARGET], log_count=merged[MULTIPLICITY].log(), first=merged[PATH_FIRST],
-        second=merged[PATH_SECOND], cosine=merged[PATH_COSINE], log_path_count=merged[PATH_COUNT].log(),
+        source=merged[EDGE_SOURCE], target=merged[EDGE_TARGET], log_count=merged[MULTIPLICITY].log(), first=merged[ANGLE_FIRST],
+        second=second, cosine=merged[ANGLE_COSINE], log_path_count=(merged[MULTIPLICITY][second] * merged[ANGLE_COUNT]).log(),
     )  # fmt: skip
     atom = merged[ORBIT_ATOM]
     with torch.no_grad():
@@ -126,7 +134,7 @@ def test_a_block_gives_merged_atoms_what_it_gives_each_of_them(crystals, name):
 def test_a_block_looks_at_neighbours_of_neighbours(crystals):
     """It reaches two bonds by paths and one by edges; with the paths silent it reaches one."""
     model, batch = small(n_blocks=1), batch_of(crystals["hexagonal"])
-    graph = model.graph.paths.build(batch)
+    graph = model.graph.angles.build(batch)
     atoms = torch.zeros(4, 12, dtype=torch.float64, requires_grad=True)
     block, edges = model.blocks[0], torch.zeros(len(graph.source), 12, dtype=torch.float64)
     (by_paths,) = torch.autograd.grad(block(atoms, edges, whole(graph, batch))[0].sum(), atoms)

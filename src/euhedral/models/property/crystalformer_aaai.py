@@ -23,7 +23,7 @@ Departures:
 - A linear map that keeps angles is a factor times an isometry, and leaves <H u, H v> = s^2 <u, v> whatever the isometry is. The
   paper brings a free map near to such a one by a penalty, its Dirichlet energy on the graph; here the product is taken as
   it is for an exact one, with channels of query and key as the factors. The result turns with nothing, to rounding.
-- Equal atoms, edges and paths are worked on once, with their number (`condensed_paths`): the same numbers.
+- Equal atoms, edges and paths are worked on once, with their number (`condensed_angles`): the same numbers.
 - Besides weighing a path, its cosine multiplies a part of the path's message.
 """
 
@@ -44,11 +44,20 @@ from euhedral.nn.element_embedding import ElementEmbedding
 from euhedral.nn.gaussian import GaussianBasis
 from euhedral.nn.scaling import TargetScaling
 from euhedral.nn.segments import segment_softmax, segment_sum
-from euhedral.representations.condensed_paths import PATH_COSINE, PATH_COUNT, CondensedPaths
+from euhedral.representations.condensed_angles import (
+    ANGLE_COSINE,
+    ANGLE_COUNT,
+    ANGLE_FIRST,
+    ANGLE_SECOND,
+    EDGE_SOURCE,
+    EDGE_TARGET,
+    ORBIT_ATOM,
+    ORBIT_COUNT,
+    CondensedAngles,
+)  # fmt: skip
 from euhedral.representations.graphs import Graph, GraphSpec, Nearest
-from euhedral.representations.orbits import EDGE_SOURCE, EDGE_TARGET, ORBIT_ATOM, ORBIT_COUNT
 from euhedral.representations.quotient import DISTANCE, MULTIPLICITY
-from euhedral.representations.triplets import PATH_FIRST, PATH_SECOND, EdgePaths
+from euhedral.representations.triplets import EdgePaths
 from euhedral.representations.undirected import Undirected
 from euhedral.representations.weighted_neighbours import WeightedNeighbours
 from euhedral.tasks.targets import TargetLike, read_targets, split_outputs
@@ -85,7 +94,7 @@ class ConformalCrystalFormer(nn.Module):
         self.kinds = read_targets(targets, system="CrystalFormer")
         self.targets = tuple(self.kinds)
         near = Undirected(WeightedNeighbours(candidates=Nearest(k=candidates)))
-        self.graph: GraphSpec = CondensedPaths(EdgePaths(edges=near))
+        self.graph: GraphSpec = CondensedAngles(EdgePaths(edges=near))
         self.atoms = ElementEmbedding(width)
         self.basis = GaussianBasis(start=0.0, stop=longest, step=step)
         self.edges = MLP([self.basis.size, width, width], activation=F.silu)
@@ -104,10 +113,11 @@ class ConformalCrystalFormer(nn.Module):
         """(B, width) the crystals as the last layer sees them."""
         extra = graph.extra
         edges = self.edges(self.basis(extra[DISTANCE].to(batch.dtype)))
+        edge_count, second = extra[MULTIPLICITY].to(batch.dtype), extra[ANGLE_SECOND]
+        path_count = edge_count.index_select(0, second) * extra[ANGLE_COUNT].to(batch.dtype)
         paths = Paths(
-            source=extra[EDGE_SOURCE], target=extra[EDGE_TARGET], log_count=extra[MULTIPLICITY].to(batch.dtype).log(),
-            first=extra[PATH_FIRST], second=extra[PATH_SECOND], cosine=extra[PATH_COSINE].to(batch.dtype),
-            log_path_count=extra[PATH_COUNT].to(batch.dtype).log(),
+            source=extra[EDGE_SOURCE], target=extra[EDGE_TARGET], log_count=edge_count.log(), first=extra[ANGLE_FIRST],
+            second=second, cosine=extra[ANGLE_COSINE].to(batch.dtype), log_path_count=path_count.log(),
         )  # fmt: skip
         atoms = self.atoms(batch.numbers.index_select(0, extra[ORBIT_ATOM]))
         seen = [atoms]
