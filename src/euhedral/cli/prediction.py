@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from euhedral.cli.output import check_output, exit_code, progress, report_failures, show_table, write_rows
 from euhedral.cli.reading import crystals_from
+
+if TYPE_CHECKING:
+    from euhedral.tasks.property import Prediction
 
 
 def register(app: typer.Typer) -> None:
@@ -39,6 +43,7 @@ def predict(
         if name not in predictor.targets:
             raise unknown_name(f"property in {model}", name, predictor.targets, where="euhedral systems")
     targets = target or list(predictor.targets)
+    kinds_of_targets = predictor.ensemble.kinds
     with progress(quiet=quiet) as advance:
         crystals, failures = crystals_from(files, advance=advance)
         refusals = predictor.refusals(crystals)
@@ -49,13 +54,13 @@ def predict(
             part = usable[start : start + 1024]
             advance("predicting", start, len(usable))
             answers = predictor.predict(part, coverage=coverage)
+            first = 0
             for i, crystal in enumerate(part):
                 row: dict[str, object] = {"id": crystal.id, "formula": _formula(crystal)}
                 for name in targets:
-                    answer = answers[name]
-                    row[name] = round(float(answer.value[i]), 6)
-                    row[f"{name}_lower"] = round(float(answer.lower[i]), 6)
-                    row[f"{name}_upper"] = round(float(answer.upper[i]), 6)
+                    place = slice(first, first + len(crystal)) if kinds_of_targets[name].per_atom else i
+                    row |= _columns(name, answers[name], place)
+                first += len(crystal)
                 row["unlike_training"] = bool(answers[targets[0]].unlike_training[i])
                 rows.append(row)
     if output is not None:
@@ -71,7 +76,7 @@ def predict(
         rows=[
             [
                 row["id"], row["formula"],
-                *(f"{row[n]:.3f} [{row[f'{n}_lower']:.3f}, {row[f'{n}_upper']:.3f}]" for n in targets),
+                *(_shown(row, n) for n in targets),
                 "yes" if row["unlike_training"] else "no",
             ]
             for row in rows
@@ -82,6 +87,34 @@ def predict(
         typer.echo(f"{name}: {kinds[name].method}; {kinds[name].note}", err=True)
     report_failures(failures)
     raise typer.Exit(exit_code(done=len(rows), failures=len(failures)))
+
+
+def _columns(name: str, answer: Prediction, place: int | slice) -> dict[str, object]:
+    """What a table says of one prediction: a number or array with its interval, or a class with its probability."""
+    import numpy as np
+
+    if answer.classes:
+        chance = np.atleast_2d(answer.value[place])
+        likely = np.atleast_2d(answer.plausible[place]) if answer.plausible is not None else chance > 0
+        columns = {
+            name: [answer.classes[k] for k in chance.argmax(1)],
+            f"{name}_probability": chance.max(1).round(4).tolist(),
+            f"{name}_plausible": [
+                " ".join(c for c, is_likely in zip(answer.classes, row, strict=True) if is_likely) for row in likely
+            ],
+        }
+        return {key: values if isinstance(place, slice) else values[0] for key, values in columns.items()}
+    ends = {name: answer.value, f"{name}_lower": answer.lower, f"{name}_upper": answer.upper}
+    return {key: np.round(values[place], 6).tolist() for key, values in ends.items()}
+
+
+def _shown(row: Mapping[str, object], name: str) -> str:
+    value = row[name]
+    if isinstance(value, float):
+        return f"{value:.3f} [{row[f'{name}_lower']:.3f}, {row[f'{name}_upper']:.3f}]"
+    if isinstance(value, list):
+        return f"{len(value)} values in --output"
+    return f"{value} ({row[f'{name}_probability']:.0%}; plausible: {row[f'{name}_plausible']})"
 
 
 def _formula(crystal: object) -> str:
