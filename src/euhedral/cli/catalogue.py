@@ -76,7 +76,7 @@ def datasets(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")
             [
                 row.name,
                 f"{row.count:,}",
-                ", ".join(f"{name} ({unit})" for name, unit in row.targets.items()),
+                ", ".join(f"{name} ({unit})" if unit else name for name, unit in row.targets.items()),
                 row.present or f"fetch, about {row.megabytes} MB",
                 row.licence,
             ]

@@ -114,7 +114,7 @@ def block(crystal: Crystal, *, n_atoms: int) -> Specimen:
         raise InvalidRequestError(f"crystal {crystal.id!r}: a block has 1 to {_MOST_ATOMS} atoms, got {n_atoms}")
     repeats = np.ones(3, dtype=np.int64)
     while repeats.prod() * len(crystal) < n_atoms:
-        repeats[np.argmin(repeats * crystal.lengths)] += 1
+        repeats[np.argmin(np.round(repeats * crystal.lengths, 6))] += 1
     return whole(supercell(crystal, matrix=repeats), cell=crystal.cell)
 
 
