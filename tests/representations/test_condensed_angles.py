@@ -14,14 +14,11 @@ from euhedral.representations.condensed_angles import (
     ANGLE_FIRST,
     ANGLE_SECOND,
     ATOM_ORBIT,
-    EDGE_SOURCE,
-    EDGE_TARGET,
-    ORBIT_ATOM,
-    ORBIT_COUNT,
     CondensedAngles,
 )
 from euhedral.representations.graph_rows import GraphRows, join_graphs
 from euhedral.representations.graphs import Nearest
+from euhedral.representations.orbits import EDGE_SOURCE, EDGE_TARGET, ORBIT_ATOM, ORBIT_COUNT
 from euhedral.representations.quotient import DISTANCE, MULTIPLICITY
 from euhedral.representations.triplets import EdgePairs, EdgePaths
 from euhedral.representations.undirected import Undirected

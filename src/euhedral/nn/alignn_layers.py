@@ -23,10 +23,10 @@ _EPSILON = 1e-6
 
 @dataclass(frozen=True, eq=False)
 class Links:
-    """The links of a graph: edges between atoms, or paths between edges.
+    """The L links of a graph: edges between atoms, or paths between edges.
 
     Args:
-        source: which node each of the L links comes from.
+        source: which node each comes from.
         target: which node it goes to.
         count: (L,) how many equal links each stands for.
     """
@@ -34,6 +34,11 @@ class Links:
     source: RowIndex
     target: RowIndex
     count: Tensor
+
+    @classmethod
+    def between(cls, n: int, *, source: Tensor, target: Tensor, count: Tensor) -> Links:
+        """Index the links between n nodes by (L,) sources and targets."""
+        return cls(RowIndex(source, n=n), RowIndex(target, n=n), count)
 
 
 class NormalisedLayers(nn.Module):
@@ -83,7 +88,7 @@ class EdgeGatedConvolution(nn.Module):
         source_gate, message = self.from_source(nodes).chunk(2, dim=1)
         target_gate, own = self.from_target(nodes).chunk(2, dim=1)
         mixed = links.source.take(source_gate) + links.target.take(target_gate) + self.from_link(features)
-        gate = torch.sigmoid(mixed) * links.count[:, None]
+        gate = torch.sigmoid(mixed) * links.count.to(mixed.dtype)[:, None]
         total = links.target.add(gate * links.source.take(message))
         mean = total / (links.target.add(gate) + _EPSILON)
         nodes = nodes + F.silu(self.node_norm(own + mean))
@@ -128,21 +133,28 @@ class LineGraphNetwork(nn.Module):
             EdgeGatedConvolution(width, updates_links=depth < n_edge_layers) for depth in range(1, n_edge_layers + 1)
         )
 
-    def forward(self, numbers: Tensor, *, lengths: Tensor, cosines: Tensor, edges: Links, paths: Links) -> Tensor:
-        """(N, width) features of atoms.
+    def forward(
+        self, numbers: Tensor, *, count: Tensor, owner: Tensor, n: int, lengths: Tensor, cosines: Tensor, edges: Links, paths: Links,
+    ) -> Tensor:  # fmt: skip
+        """(n, width) means of the atoms of each crystal.
 
         Args:
             numbers: (N,) atomic numbers.
+            count: (N,) how many equal atoms each stands for.
+            owner: (N,) int64 the crystal of each.
+            n: crystals.
             lengths: (E,) Angstrom.
             cosines: (T,) of the angles between the two edges of each path.
             edges: from atom to atom.
             paths: from edge to edge.
         """
+        dtype = self.atom_norm.weight.dtype
         atoms = F.silu(self.atom_norm(self.atoms(numbers)))
-        along = self.edges(self.length_basis(lengths))
-        around = self.paths(self.cosine_basis(cosines))
+        along = self.edges(self.length_basis(lengths.to(dtype)))
+        around = self.paths(self.cosine_basis(cosines.to(dtype)))
         for depth, on_edges in enumerate(self.on_edges):
             if depth < len(self.on_paths):
                 along, around = self.on_paths[depth](along, around, paths)
             atoms, along = on_edges(atoms, along, edges)
-        return atoms
+        crystals, count = RowIndex(owner, n=n), count.to(dtype)[:, None]
+        return crystals.add(atoms * count) / crystals.add(count)

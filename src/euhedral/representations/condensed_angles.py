@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from euhedral.core.batch import CrystalBatch
 from euhedral.errors import InvalidRequestError
 from euhedral.representations.graphs import ExtraKind, Graph
+from euhedral.representations.orbits import EDGE_SOURCE, EDGE_TARGET, ORBIT_ATOM, ORBIT_COUNT, ORBIT_KINDS
 from euhedral.representations.quotient import DISTANCE, MULTIPLICITY
 from euhedral.representations.triplets import (
     PAIR_FIRST,
@@ -31,13 +32,8 @@ from euhedral.representations.triplets import (
     path_cosines,
 )
 
-#: Names in `Graph.extra`, beside `quotient.DISTANCE` and `quotient.MULTIPLICITY` of edges: of orbits, which are equal atoms.
-ORBIT_ATOM: Final = "orbit_atom"
-ORBIT_COUNT: Final = "orbit_count"
-#: The orbit of each atom of the batch, and of the ends of each edge.
+#: Names in `Graph.extra`, beside those of `orbits.ORBIT_KINDS`: the orbit of each atom of the batch.
 ATOM_ORBIT: Final = "atom_orbit"
-EDGE_SOURCE: Final = "edge_source"
-EDGE_TARGET: Final = "edge_target"
 #: Of angles: the two edges, and how many such angles an edge has.
 ANGLE_FIRST: Final = "angle_first"
 ANGLE_SECOND: Final = "angle_second"
@@ -45,9 +41,7 @@ ANGLE_COUNT: Final = "angle_count"
 ANGLE_COSINE: Final = "angle_cosine"
 
 _KINDS: Final = {
-    ORBIT_ATOM: ExtraKind(of="orbit", to="atom"), ORBIT_COUNT: ExtraKind(of="orbit"), ATOM_ORBIT: ExtraKind(of="atom", to="orbit"),
-    EDGE_SOURCE: ExtraKind(of="edge", to="orbit"), EDGE_TARGET: ExtraKind(of="edge", to="orbit"),
-    DISTANCE: ExtraKind(of="edge"), MULTIPLICITY: ExtraKind(of="edge"), ANGLE_FIRST: ExtraKind(of="angle", to="edge"),
+    **ORBIT_KINDS, ATOM_ORBIT: ExtraKind(of="atom", to="orbit"), ANGLE_FIRST: ExtraKind(of="angle", to="edge"),
     ANGLE_SECOND: ExtraKind(of="angle", to="edge"), ANGLE_COUNT: ExtraKind(of="angle"), ANGLE_COSINE: ExtraKind(of="angle"),
 }  # fmt: skip
 

@@ -14,12 +14,9 @@ from euhedral.representations.condensed_angles import (
     ANGLE_FIRST,
     ANGLE_SECOND,
     ATOM_ORBIT,
-    EDGE_SOURCE,
-    EDGE_TARGET,
-    ORBIT_ATOM,
-    ORBIT_COUNT,
 )
 from euhedral.representations.graphs import Graph, Nearest
+from euhedral.representations.orbits import EDGE_SOURCE, EDGE_TARGET, ORBIT_ATOM, ORBIT_COUNT
 from euhedral.representations.quotient import DISTANCE, MULTIPLICITY
 from euhedral.representations.triplets import PATH_FIRST, PATH_SECOND, EdgePaths, path_cosines
 from euhedral.representations.undirected import Undirected

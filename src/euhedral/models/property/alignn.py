@@ -40,20 +40,16 @@ from torch import Tensor, nn
 
 from euhedral.core.batch import CrystalBatch
 from euhedral.nn.alignn_layers import LineGraphNetwork, Links
-from euhedral.nn.row_index import RowIndex
 from euhedral.nn.scaling import TargetScaling
 from euhedral.representations.condensed_angles import (
     ANGLE_COSINE,
     ANGLE_COUNT,
     ANGLE_FIRST,
     ANGLE_SECOND,
-    EDGE_SOURCE,
-    EDGE_TARGET,
-    ORBIT_ATOM,
-    ORBIT_COUNT,
     CondensedAngles,
 )
 from euhedral.representations.graphs import Graph, GraphSpec, Nearest
+from euhedral.representations.orbits import EDGE_SOURCE, EDGE_TARGET, ORBIT_ATOM, ORBIT_COUNT
 from euhedral.representations.quotient import DISTANCE, MULTIPLICITY
 from euhedral.representations.triplets import EdgePaths
 from euhedral.representations.undirected import Undirected
@@ -100,20 +96,11 @@ class ALIGNN(nn.Module):
 
     def latent(self, batch: CrystalBatch, graph: Graph) -> Tensor:
         """(B, width) the crystals as the last layer sees them."""
-        extra, dtype = graph.extra, self.output.weight.dtype
-        n_nodes, n_edges = len(extra[ORBIT_ATOM]), len(extra[DISTANCE])
-        atoms = self.network(
-            batch.numbers.index_select(0, extra[ORBIT_ATOM]),
-            lengths=extra[DISTANCE].to(dtype),
-            cosines=extra[ANGLE_COSINE].to(dtype),
-            edges=Links(
-                source=RowIndex(extra[EDGE_SOURCE], n=n_nodes), target=RowIndex(extra[EDGE_TARGET], n=n_nodes),
-                count=extra[MULTIPLICITY].to(dtype),
-            ),
-            paths=Links(
-                source=RowIndex(extra[ANGLE_FIRST], n=n_edges), target=RowIndex(extra[ANGLE_SECOND], n=n_edges),
-                count=extra[ANGLE_COUNT].to(dtype),
-            ),
+        extra, n_orbits, n_edges = graph.extra, len(graph.extra[ORBIT_ATOM]), len(graph.extra[DISTANCE])
+        edges = Links.between(n_orbits, source=extra[EDGE_SOURCE], target=extra[EDGE_TARGET], count=extra[MULTIPLICITY])
+        paths = Links.between(n_edges, source=extra[ANGLE_FIRST], target=extra[ANGLE_SECOND], count=extra[ANGLE_COUNT])
+        return self.network(
+            batch.numbers.index_select(0, extra[ORBIT_ATOM]), count=extra[ORBIT_COUNT], edges=edges, paths=paths,
+            owner=batch.crystal_idx.index_select(0, extra[ORBIT_ATOM]), n=len(batch), lengths=extra[DISTANCE],
+            cosines=extra[ANGLE_COSINE],
         )  # fmt: skip
-        crystals = RowIndex(batch.crystal_idx.index_select(0, extra[ORBIT_ATOM]), n=len(batch))
-        return crystals.add(atoms * extra[ORBIT_COUNT].to(dtype)[:, None]) / batch.n_atoms.to(dtype)[:, None]

@@ -49,13 +49,10 @@ from euhedral.representations.condensed_angles import (
     ANGLE_FIRST,
     ANGLE_SECOND,
     ATOM_ORBIT,
-    EDGE_SOURCE,
-    EDGE_TARGET,
-    ORBIT_ATOM,
-    ORBIT_COUNT,
     CondensedAngles,
 )
 from euhedral.representations.graphs import Graph, GraphSpec, Nearest
+from euhedral.representations.orbits import EDGE_SOURCE, EDGE_TARGET, ORBIT_ATOM, ORBIT_COUNT
 from euhedral.representations.quotient import DISTANCE, MULTIPLICITY
 from euhedral.representations.triplets import EdgePairs
 from euhedral.tasks.targets import TargetLike, read_targets, split_outputs
