@@ -52,3 +52,12 @@ def barycentric(net: LabelledQuotientGraph) -> Placement:
     metric = np.linalg.inv(vectors.T @ vectors)
     square = np.einsum("ei,ij,ej->e", vectors, metric, vectors)
     return Placement(frac, vectors, metric / square.mean())
+
+
+def reducing(metric: NDArray[np.float64]) -> NDArray[np.int64]:
+    """(3, 3) unimodular rows with which the lattice is Niggli-reduced."""
+    import moyopy
+
+    cell = np.linalg.cholesky(metric)
+    _, linear = moyopy.niggli_reduce(cell.tolist())
+    return np.rint(np.array(linear)).astype(np.int64).T

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from euhedral.errors import InvalidCrystalError
 from euhedral.representations.labelled_quotient import LabelledQuotientGraph
-from euhedral.representations.slices.barycentric import Placement, barycentric
+from euhedral.representations.slices.barycentric import Placement, barycentric, reducing
 from euhedral.representations.slices.net import complete
 
 # Places and squared lengths that differ by less are the same: they are fractions of small whole numbers.
@@ -118,7 +118,7 @@ def _fitted(net: LabelledQuotientGraph, *, labels: NDArray[np.int64], anchor: in
 
 def _reduced_bases(metric: NDArray[np.float64]) -> Iterator[NDArray[np.int64]]:
     """Yield groups (k, 3, 3) of bases with one Gram matrix each, in lexicographic order; rows in units of the present vectors."""
-    start = _roughly_reduced(metric)
+    start = reducing(metric)
     gram = start @ metric @ start.T
     steps = np.arange(-2, 3)
     vectors = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), -1).reshape(-1, 3)
@@ -162,15 +162,6 @@ def _third_minimum(vectors: NDArray[np.int64]) -> int:
             if len(chosen) == 3:
                 break
     return chosen[-1]
-
-
-def _roughly_reduced(metric: NDArray[np.float64]) -> NDArray[np.int64]:
-    """(3, 3) unimodular rows with which the lattice is Niggli-reduced."""
-    import moyopy
-
-    cell = np.linalg.cholesky(metric)
-    _, linear = moyopy.niggli_reduce(cell.tolist())
-    return np.rint(np.array(linear)).astype(np.int64).T
 
 
 def _rarest(net: LabelledQuotientGraph, placement: Placement) -> NDArray[np.int64]:

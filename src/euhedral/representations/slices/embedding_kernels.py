@@ -7,11 +7,13 @@ from numba import njit
 
 
 @njit(cache=True, error_model="numpy")
-def strain_energy(place, stretch, first, second, shift, length, bonded, slope, place_gradient, stretch_gradient):
+def strain_energy(
+    place, stretch, first, second, shift, length, weight, bonded, slope, weak, wide, place_gradient, stretch_gradient
+):
     """Sum the energy of pairs and fill in its gradients.
 
-    A bond of relative length s = d / length has (s - 1)^2, continued by straight lines of the given slope; another pair has
-    (s - 1)^2 when s < 1, and nothing beyond.
+    A bond of relative length s = d / length has (s - 1)^2, continued by a straight line above 1 + slope; another pair has
+    (s - 1)^2 when s < 1, and weak (1 - s / wide)^2 when s < wide.
 
     Args:
         place: (n, 3) Angstrom, in the reference cell.
@@ -20,8 +22,11 @@ def strain_energy(place, stretch, first, second, shift, length, bonded, slope, p
         second: (P,) atoms.
         shift: (P, 3) Angstrom, lattice translation of the second atom in the reference cell.
         length: (P,) Angstrom, expected for bonds, least for others.
+        weight: (P,) what the energy of a bond is multiplied by.
         bonded: (P,) whether the pair is a bond.
-        slope: above this |s - 1| a stretched bond pulls no harder.
+        slope: a bond stretched by more than this pulls no harder.
+        weak: strength of the long repulsion.
+        wide: reach of the long repulsion.
         place_gradient: (n, 3) out.
         stretch_gradient: (3, 3) out.
     """
@@ -38,14 +43,21 @@ def strain_energy(place, stretch, first, second, shift, length, bonded, slope, p
             v[c] = w[0] * stretch[0, c] + w[1] * stretch[1, c] + w[2] * stretch[2, c]
         d = np.sqrt(v[0] * v[0] + v[1] * v[1] + v[2] * v[2]) + 1e-12
         s = d / length[p] - 1.0
-        if s > 0.0 and not bonded[p]:
-            continue
-        if s > slope:
-            energy += slope * (2.0 * s - slope)
-            pull = 2.0 * slope
+        if not bonded[p]:
+            if s >= wide - 1.0:
+                continue
+            far = 1.0 - (s + 1.0) / wide
+            energy += weak * far * far
+            pull = -2.0 * weak * far / wide
+            if s < 0.0:
+                energy += s * s
+                pull += 2.0 * s
+        elif s > slope:
+            energy += weight[p] * slope * (2.0 * s - slope)
+            pull = 2.0 * weight[p] * slope
         else:
-            energy += s * s
-            pull = 2.0 * s
+            energy += weight[p] * s * s
+            pull = 2.0 * weight[p] * s
         pull /= length[p] * d
         for c in range(3):
             g = pull * v[c]

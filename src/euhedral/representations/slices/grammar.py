@@ -13,6 +13,7 @@ import re
 from typing import Final, Literal, NoReturn
 
 import numpy as np
+from numpy.typing import NDArray
 
 from euhedral.core.elements import SYMBOLS
 from euhedral.errors import FileFormatError, InvalidRequestError
@@ -57,13 +58,28 @@ def write(net: LabelledQuotientGraph, *, style: Style = "compact") -> str:
     Raises:
         InvalidRequestError: a label is outside -1 to 1, or the style is unknown.
     """
-    if np.abs(net.image).max(initial=0) > 1:
-        raise InvalidRequestError(f"a bond leads {np.abs(net.image).max()} cells away; SLICES has letters for one only")
+    return written(net.numbers, bonds=np.column_stack([net.source, net.target, net.image]), style=style)
+
+
+def written(numbers: NDArray[np.int64], *, bonds: NDArray[np.int64], style: Style) -> str:
+    """Write bonds in the order and the direction in which they are given.
+
+    Args:
+        numbers: (n,) atomic numbers.
+        bonds: (m, 5) both atoms and the label of each bond.
+        style: how a bond is written.
+
+    Raises:
+        InvalidRequestError: a label is outside -1 to 1, or the style is unknown.
+    """
+    farthest = np.abs(bonds[:, 2:]).max(initial=0)
+    if farthest > 1:
+        raise InvalidRequestError(f"a bond leads {farthest} cells away; SLICES has letters for one only")
     if style not in {"compact", "spaced", "characters"}:
         raise InvalidRequestError(f"style {style!r} is not one of compact, spaced, characters")
-    width = len(str(len(net) - 1))
-    tokens = [SYMBOLS[number] for number in net.numbers]
-    for u, v, *label in np.column_stack([net.source, net.target, net.image]).tolist():
+    width = len(str(len(numbers) - 1))
+    tokens = [SYMBOLS[number] for number in numbers]
+    for u, v, *label in bonds.tolist():
         signs = [_SIGN[step] for step in label]
         if style == "compact":
             tokens.append(f"{u:0{width}d}{v:0{width}d}{''.join(signs)}")

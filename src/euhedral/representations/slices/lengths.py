@@ -22,10 +22,15 @@ from euhedral.representations.slices.barycentric import Placement
 
 # Added to barycentric lengths, whose root mean square is 1, before their logarithm: collapsed bonds have none.
 _FLOOR: Final = 0.1
+# The network's second output is the logarithm of the error in units of this.
+_TYPICAL_ERROR: Final = 0.05
+_ERROR_RANGE: Final = (-2.5, 3.0)
 
 
-def expected_lengths(net: LabelledQuotientGraph, placement: Placement) -> NDArray[np.float64]:
-    """(m,) Angstrom, the expected length of each bond.
+def expected_lengths(
+    net: LabelledQuotientGraph, placement: Placement
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the expected length of each bond (m,), Angstrom, and the relative error that is expected of it (m,).
 
     Args:
         net: the bonds.
@@ -44,9 +49,10 @@ def expected_lengths(net: LabelledQuotientGraph, placement: Placement) -> NDArra
     back = np.concatenate(
         [element[v], element[u], around[v], around[u], everywhere, features[:, [0, 1, 3, 2, 5, 4]]], axis=1
     )
-    correction = 0.5 * (_network(there, weights) + _network(back, weights))
+    correction, spread = 0.5 * (_network(there, weights) + _network(back, weights)).T
     radius = covalent_radii()[net.numbers]
-    return (radius[u] + radius[v]) * np.exp(np.clip(correction, -1.0, 1.5))
+    lengths = (radius[u] + radius[v]) * np.exp(np.clip(correction, -1.0, 1.5))
+    return lengths, _TYPICAL_ERROR * np.exp(np.clip(spread, *_ERROR_RANGE))
 
 
 def bond_features(net: LabelledQuotientGraph, placement: Placement) -> NDArray[np.float64]:
@@ -91,7 +97,7 @@ def _network(x: NDArray[np.float64], weights: dict[str, NDArray[np.float64]]) ->
     for layer in (0, 1):
         x = x @ weights[f"weight_{layer}"].T + weights[f"bias_{layer}"]
         x = x / (1.0 + np.exp(-x))
-    return (x @ weights["weight_2"].T + weights["bias_2"])[:, 0]
+    return x @ weights["weight_2"].T + weights["bias_2"]
 
 
 @lru_cache(maxsize=1)

@@ -13,6 +13,11 @@ def complete(net: LabelledQuotientGraph) -> bool:
     return net.n_components == 1 and int(net.dimensions[0]) == 3 and int(net.n_nets[0]) == 1
 
 
+def same_bonds(first: LabelledQuotientGraph, second: LabelledQuotientGraph) -> bool:
+    """Tell whether two nets of the same atoms have the same bonds."""
+    return all(np.array_equal(getattr(first, name), getattr(second, name)) for name in ("source", "target", "image"))
+
+
 def joined(
     net: LabelledQuotientGraph, *, source: NDArray[np.int64], target: NDArray[np.int64], image: NDArray[np.int64]
 ) -> NDArray[np.bool_]:
@@ -39,7 +44,7 @@ def _inside(vectors: NDArray[np.int64], lattice: NDArray[np.int64]) -> NDArray[n
     for row in lattice:
         column = int(np.flatnonzero(row)[0])
         rest -= (rest[:, column] // row[column])[:, None] * row
-    return ~rest.any(axis=1)
+    return (rest == 0).all(axis=1)
 
 
 def echelon(vectors: NDArray[np.int64]) -> NDArray[np.int64]:
