@@ -86,7 +86,7 @@ class E3NN(nn.Module):
         self.embedding = nn.Linear(MAX_NUMBER, width)
         n_outputs = sum(kind.outputs for kind in self.kinds.values())
         hidden = reachable_irreps(f"{width}x0e", n_layers=n_layers, channels=channels, lmax=lmax)
-        kept = useful_irreps(hidden, lmax=lmax, target=irreps(f"{n_outputs}x0e"))
+        self.hidden = kept = useful_irreps(hidden, lmax=lmax, target=irreps(f"{n_outputs}x0e"))
         self.gates = nn.ModuleList(Gate(kind, even=F.silu, gate=torch.sigmoid) for kind in kept)
         inputs = [irreps(f"{width}x0e"), *kept]
         results = [*(gate.kind_in for gate in self.gates), irreps(f"{n_outputs}x0e")]
@@ -110,7 +110,7 @@ class E3NN(nn.Module):
     def latent(self, batch: CrystalBatch, graph: Graph) -> Tensor:
         """(B, channels) mean over the atoms of the scalars of the last hidden layer."""
         features = self._atoms(batch, graph, last=False)
-        kind = self.gates[-1].kind_out if len(self.gates) else irreps(f"{features.shape[1]}x0e")
+        kind = self.hidden[-1] if self.hidden else irreps(f"{features.shape[1]}x0e")
         scalars = [
             value.flatten(1)
             for value, part in zip(split_irreps(features, kind), kind, strict=True)
