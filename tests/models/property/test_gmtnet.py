@@ -166,6 +166,24 @@ def test_tensors_turn_with_the_crystal_and_have_the_index_symmetry_of_their_kind
     assert not np.allclose(elastic, elastic.transpose(0, 2, 1, 3))  # no Cauchy relations
 
 
+def cubic(points: list[list[float]]) -> Crystal:
+    cell = 2.8 * np.array([[0, 1, 1], [1, 0, 1], [1, 1, 0.0]])
+    return Crystal(cell=cell, frac=points, numbers=[30, 16], id="cubic")
+
+
+@pytest.mark.parametrize("lmax", [2, 3, 4])
+def test_harmonics_of_a_degree_see_what_sites_of_high_symmetry_have_of_that_degree(lmax):
+    """Zinc blende has a piezoelectric tensor of degree 3 alone, rock salt an elastic anisotropy of degree 4 alone."""
+    model = build(lmax=lmax)
+    blende, salt = cubic([[0, 0, 0], [0.25, 0.25, 0.25]]), cubic([[0, 0, 0], [0.5, 0.5, 0.5]])
+    found = tensors_of(model, [blende, salt])
+    scale = np.abs(found["elastic"]).max()
+    elastic = found["elastic"][1]
+    anisotropy = elastic[0, 0, 0, 0] - elastic[0, 0, 1, 1] - 2.0 * elastic[1, 2, 1, 2]
+    assert bool(np.abs(found["piezoelectric"][0]).max() > 1e-8 * scale) == (lmax >= 3)
+    assert bool(abs(anisotropy) > 1e-8 * scale) == (lmax >= 4)
+
+
 def test_published_hyperparameters_are_the_defaults():
     model = GMTNet()
     assert (model.edges.in_features, model.edges.out_features) == (512, 128)

@@ -4,7 +4,7 @@ Yan, Saxton, Qian, Qian and Ji 2024, "A Space Group Symmetry Informed Network fo
 ICML, arXiv:2406.12888.
 
 Atoms exchange invariant messages as in ComFormer; three tensor field layers with spherical harmonics of the edges turn them
-into irreps up to degree 4, whose mean over the atoms is linear in the tensor. The tensor is then projected on those that the
+into irreps, whose mean over the atoms is linear in the tensor. The tensor is then projected on those that the
 crystal's point group leaves unchanged, so that what symmetry forbids is zero whatever the network or noise in the positions
 says.
 
@@ -15,6 +15,7 @@ says.
 | RBF of -0.75 / r, `bins` | `n_basis` |
 | `max_neighbors` | `neighbours` |
 | `ns`, `nv` | `scalars`, `channels` |
+| degree of `sh` | `lmax` |
 | copies of the last irreps, "1x0e + ..." or "2x0e + ..." | `copies` |
 | feature mask, mean of D(R) over the space group | projection of the tensor |
 | `symprec` | `symprec` |
@@ -60,8 +61,6 @@ from euhedral.representations.undirected import Undirected
 from euhedral.tasks.targets import INVARIANT, CartesianTensor, TargetLike, read_targets, split_outputs
 
 _DIELECTRIC = {"kind": "tensor", "name": "dielectric_tensor", "rank": 2, "symmetry": "ij=ji"}
-#: Degree of the harmonics, and in effect of the tensors: three layers of degree 2 reach degree 4.
-_LMAX = 2
 #: Angstrom^-1, the range of -0.75 / r.
 _LOWEST = -4.0
 
@@ -77,6 +76,8 @@ class GMTNet(nn.Module):
         neighbours: how many, at the least; whole shells.
         scalars: of an atom in the equivariant layers.
         channels: of every other irrep there.
+        lmax: degree of the harmonics. On sites of high symmetry a tensor needs that of its own irreps: with degree 2 the
+            piezoelectric tensor of zinc blende is zero and the elastic tensor of rock salt isotropic; 3 and 4 see them.
         copies: of each irrep of a tensor in the last layer.
         enforce: project tensors on those that the point group allows.
         symprec: Angstrom, how far an atom may lie from its symmetric place.
@@ -86,15 +87,15 @@ class GMTNet(nn.Module):
 
     def __init__(
         self, *, targets: Sequence[TargetLike] = (_DIELECTRIC,), width: int = 128, n_layers: int = 2, n_basis: int = 512,
-        neighbours: int = 16, scalars: int = 16, channels: int = 2, copies: int = 2, enforce: bool = True,
-        symprec: float = 0.01,
+        neighbours: int = 16, scalars: int = 16, channels: int = 2, lmax: int = 2, copies: int = 2,
+        enforce: bool = True, symprec: float = 0.01,
     ) -> None:  # fmt: skip
         super().__init__()
         self.kinds = read_targets(targets, system="GMTNet", kinds=(CartesianTensor, *INVARIANT))
         self.targets = tuple(self.kinds)
         near = WithDistinctLengths(Undirected(Nearest(k=neighbours)))
         self.graph: GraphSpec = WithPointGroup(edges=near, symprec=symprec) if enforce else near
-        self.enforce = enforce
+        self.enforce, self.lmax = enforce, lmax
         self.atoms = ElementEmbedding(width)
         step = -_LOWEST / (n_basis - 1)
         self.basis = GaussianBasis(start=_LOWEST, stop=0.0, step=step, gamma=1.0 / step)
@@ -119,7 +120,7 @@ class GMTNet(nn.Module):
             f"{s}x0e", f"{s}x0e+{v}x1o+{v}x2e", f"{s}x0e+{v}x1o+{v}x1e+{v}x2e+{v}x2o", "+".join(last),
         ]  # fmt: skip
         self.fields = nn.ModuleList(
-            TensorFieldLayer(kind_in, kind_out, lmax=_LMAX, edge_width=width, residual=place == 0)
+            TensorFieldLayer(kind_in, kind_out, lmax=lmax, edge_width=width, residual=place == 0)
             for place, (kind_in, kind_out) in enumerate(pairwise(sequence))
         )
         self.scaling = TargetScaling(sum(kind.outputs for kind in self.kinds.values()))
@@ -128,7 +129,7 @@ class GMTNet(nn.Module):
         """Predict {target: (B, ...)} in the target's unit; tensors in the axes of the cells."""
         vectors = graph.vectors(batch)
         atoms, radial = self._invariants(batch, graph, vectors)
-        harmonics = spherical_harmonics(vectors, lmax=_LMAX)
+        harmonics = spherical_harmonics(vectors, lmax=self.lmax)
         features = self.narrow(atoms)
         for layer in self.fields:
             features = layer(
