@@ -16,6 +16,7 @@ from euhedral.representations.cif_text.cif_format import CifFormat
 from euhedral.representations.cif_text.plain_formats import CoordinateFormat, PlainFormat
 from euhedral.representations.dense import Dense
 from euhedral.representations.graphs import Nearest, Radius, StrictNearest
+from euhedral.representations.labelled_quotient import BondGraph
 from euhedral.representations.lattice_sums import PotentialSums
 from euhedral.representations.line_graph import LineGraph
 from euhedral.representations.potentials import POTNET_PROGRAM
@@ -97,6 +98,7 @@ CARDS: Final[tuple[Card, ...]] = (
         "k nearest, exactly", "representations.graphs:StrictNearest", features_of.lengths(StrictNearest(k=12)), _BY_LENGTH,
         blind={"elements": "only lengths are tested: which neighbour of a cut shell is kept is arbitrary"},
     ),
+    Card("bonds", "representations.labelled_quotient:BondGraph", features_of.edges(BondGraph()), _EDGES),
     Card(
         "dense graph", "representations.dense:Dense", features_of.lengths_with_elements(Dense(loops=True)),
         {"edges": Unordered(Invariant())},
