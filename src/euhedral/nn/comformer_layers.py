@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from euhedral.nn.normalisation import RowBatchNorm
+from euhedral.nn.row_index import RowIndex
 
 
 class NodeTransformer(nn.Module):
@@ -44,8 +45,9 @@ class NodeTransformer(nn.Module):
         self.norm = RowBatchNorm(width) if normalise else None
 
     def forward(
-        self, atoms: Tensor, edges: Tensor, *, source: Tensor, target: Tensor, rows: Tensor | None = None
-    ) -> Tensor:
+        self, atoms: Tensor, edges: Tensor, *, source: Tensor, target: Tensor, rows: Tensor | None = None,
+        count: Tensor | None = None,
+    ) -> Tensor:  # fmt: skip
         """Update (N, width) atoms.
 
         Args:
@@ -54,6 +56,7 @@ class NodeTransformer(nn.Module):
             source: (E,) int64 which atom sends.
             target: (E,) int64 which atom receives.
             rows: (E,) int64 the features of each edge; without it each has its own, in order.
+            count: (E,) how many equal edges each stands for; one without it.
         """
         own_key, other_key, edge_key = self.key_first.weight.split(self.width, dim=1)
         own_value, other_value, edge_value = self.message_first.weight.split(self.width, dim=1)
@@ -63,10 +66,12 @@ class NodeTransformer(nn.Module):
         own = torch.cat([F.linear(keys, own_key), F.linear(values, own_value)], dim=1)
         other = torch.cat([F.linear(keys, other_key), F.linear(values, other_value)], dim=1)
         mixed = F.linear(edges, through @ self.edge.weight, bias)
-        mixed = mixed if rows is None else mixed.index_select(0, rows)
-        mixed = F.silu(mixed + own.index_select(0, target) + other.index_select(0, source))
+        senders, receivers = RowIndex(source, n=len(atoms)), RowIndex(target, n=len(atoms))
+        mixed = mixed if rows is None else RowIndex(rows, n=len(edges)).take(mixed)
+        mixed = F.silu(mixed + receivers.take(own) + senders.take(other))
         key, message = mixed.split(self.width, dim=1)
-        score = self.query(atoms).index_select(0, target) * self.key_last(key) / math.sqrt(self.width)
-        message = torch.sigmoid(self.attention_norm(score)) * self.message_last(message)
-        total = self.joined(torch.zeros_like(atoms).index_add(0, target, message))
+        score = receivers.take(self.query(atoms)) * self.key_last(key) / math.sqrt(self.width)
+        message = torch.sigmoid(self.attention_norm(score, count)) * self.message_last(message)
+        message = message if count is None else message * count[:, None]
+        total = self.joined(receivers.add(message))
         return F.softplus(atoms + (total if self.norm is None else self.norm(total)))
