@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from euhedral.nn.irreps import coupling, harmonic_irreps, split_irreps
+from euhedral.nn.row_index import RowIndex
 
 if TYPE_CHECKING:
     from e3nn.o3 import Irrep, Irreps
@@ -93,10 +94,11 @@ class EdgeProduct(nn.Module):
             (E, rows, channels) of each group, path after path.
         """
         parts = split_irreps(features, self.kind_in)
-        results = []
+        results, senders = [], RowIndex(source, n=features.shape[0])
         for place, group in enumerate(self.groups):
             values = torch.cat([parts[i] for i in group], dim=1) if len(group) > 1 else parts[group[0]]
             couplings: Tensor = getattr(self, f"couplings_{place}")
             matrix = harmonics @ couplings.to(harmonics.dtype).flatten(1)
-            results.append(torch.bmm(matrix.unflatten(1, couplings.shape[1:]), values.index_select(0, source)))
+            sent = senders.take(values.flatten(1)).unflatten(1, values.shape[1:])
+            results.append(torch.bmm(matrix.unflatten(1, couplings.shape[1:]), sent))
         return results

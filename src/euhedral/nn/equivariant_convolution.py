@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from euhedral.nn.edge_products import EdgeProduct
 from euhedral.nn.irreps import IrrepsLinear, connected, harmonic_irreps, irreps, unit_moment
-from euhedral.nn.segments import segment_sum
+from euhedral.nn.row_index import RowIndex
 
 if TYPE_CHECKING:
     from e3nn.o3 import Irreps
@@ -61,14 +61,16 @@ class NeighbourProduct(nn.Module):
             lengths: (E,) int64 the row of each edge's distance; without it each has its own, in order.
         """
         weights, sums, first = self.radial(basis), [], 0
+        receivers = RowIndex(target, n=features.shape[0])
+        by_length = None if lengths is None else RowIndex(lengths, n=len(basis))
         for place, message in enumerate(self.product(features, harmonics, source=source)):
             width = message.shape[2]
             count = width * len(self.product.paths[place])
             own = weights[:, first : first + count]
-            own = (own if lengths is None else own.index_select(0, lengths)).unflatten(1, (-1, width))
+            own = (own if by_length is None else by_length.take(own)).unflatten(1, (-1, width))
             first += count
             weighted = message * own.index_select(1, getattr(self, f"rows_{place}"))
-            sums.append(segment_sum(weighted.flatten(1), owner=target, n=features.shape[0]))
+            sums.append(receivers.add(weighted.flatten(1)))
         return sums[0] if len(sums) == 1 else torch.cat(sums, dim=1)
 
 

@@ -2,7 +2,7 @@
 
 e3nn (Geiger and Smidt 2022, arXiv:2207.09453) gives the algebra of irreps, the coupling coefficients and the spherical
 harmonics. Its modules are not used: the products here are written for one memory layout, take any floating-point type and
-are one and a half times as fast on a processor, twice with distinct lengths (`benchmarks/equivariant.py`).
+are nearly twice as fast on a processor, more than twice with distinct lengths (`benchmarks/equivariant.py`).
 
 Layout: features of M rows are (M, irreps.dim), one part for each "mul x ir" of the irreps, in order, and a part is
 (2l + 1, mul), components first, so that the channels stand together; e3nn has (mul, 2l + 1). The three components of l = 1
