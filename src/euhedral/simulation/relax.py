@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from euhedral.core.elements import SYMBOLS
 from euhedral.errors import EuhedralError, InvalidCrystalError, InvalidRequestError
 from euhedral.representations.graphs import Graph
 from euhedral.simulation.descent import Descent, Point
-from euhedral.simulation.stiffness import Bonds, Springs
+from euhedral.simulation.stiffness import Bonds, Solver, Springs
 from euhedral.simulation.symmetric import SymmetricMean
 from euhedral.tasks.potential import Evaluation, Potential
 
@@ -78,6 +78,7 @@ def relax(
     cell: bool = True,
     atoms_at_once: int = 512,
     symprec: float | None = None,
+    fixed: str = "",
     springs: Springs | None = None,
     max_displacement: float = 0.2,
     max_strain: float = 0.06,
@@ -95,6 +96,8 @@ def relax(
         cell: relax the cell too.
         atoms_at_once: size of the shared evaluations; one crystal larger than this is evaluated alone.
         symprec: Angstrom; keep the space group that the start has within it. None lets symmetry break.
+        fixed: name of the value in `Crystal.site` that is not 0 for atoms that stay where they are, only with the cell held and
+            without `symprec`; the forces on them are given as 0. None stays when empty.
         springs: what stiffness is assumed at the start.
         max_displacement: Angstrom that an atom may move in one step.
         max_strain: the largest strain of one step.
@@ -102,12 +105,12 @@ def relax(
         progress: called with (finished, all) after each crystal.
 
     Raises:
-        InvalidRequestError: a limit that is not positive.
+        InvalidRequestError: a limit that is not positive, or atoms are fixed while the cell or a space group is not free of them.
     """
     results: list[Relaxation | None] = [None] * len(crystals)
     stream = relax_stream(
         potential, crystals, fmax=fmax, steps=steps, cell=cell, atoms_at_once=atoms_at_once, symprec=symprec,
-        springs=springs, max_displacement=max_displacement, max_strain=max_strain, keep_trajectory=keep_trajectory,
+        fixed=fixed, springs=springs, max_displacement=max_displacement, max_strain=max_strain, keep_trajectory=keep_trajectory,
     )  # fmt: skip
     for finished, (position, result) in enumerate(stream, start=1):
         results[position] = result
@@ -125,6 +128,7 @@ def relax_stream(
     cell: bool = True,
     atoms_at_once: int = 512,
     symprec: float | None = None,
+    fixed: str = "",
     springs: Springs | None = None,
     max_displacement: float = 0.2,
     max_strain: float = 0.06,
@@ -135,15 +139,17 @@ def relax_stream(
     The arguments are those of `relax`; `crystals` may be a generator and is read only as fast as it is needed.
 
     Raises:
-        InvalidRequestError: a limit that is not positive.
+        InvalidRequestError: as in `relax`.
     """
     for name, value in (("fmax", fmax), ("max_displacement", max_displacement), ("max_strain", max_strain)):
         if not value > 0.0:
             raise InvalidRequestError(f"{name} is {value}, expected a positive number")
     if steps < 0 or atoms_at_once < 1:
         raise InvalidRequestError(f"steps is {steps} and atoms_at_once {atoms_at_once}; expected at least 0 and 1")
+    if fixed and (cell or symprec is not None):
+        raise InvalidRequestError(f"atoms are fixed by {fixed!r}; relax them with cell=False and symprec=None")
     settings = _Settings(
-        fmax, steps, cell, symprec, springs or Springs(), max_displacement, max_strain, keep_trajectory
+        fmax, steps, cell, symprec, fixed, springs or Springs(), max_displacement, max_strain, keep_trajectory
     )
     waiting = enumerate(crystals)
     active: list[_Task] = []
@@ -157,7 +163,7 @@ def relax_stream(
                 if crystal is None:
                     more = False
                     break
-                reason = _unfit(potential, crystal)
+                reason = _unfit(potential, crystal, fixed=fixed)
                 if reason:
                     yield position, _refused(crystal, reason)
                     continue
@@ -182,6 +188,7 @@ class _Settings:
     steps: int
     cell: bool
     symprec: float | None
+    fixed: str
     springs: Springs
     max_displacement: float
     max_strain: float
@@ -198,6 +205,7 @@ class _Task:
         self.cell, self.frac = np.array(crystal.cell), np.array(crystal.frac)
         self.descent: Descent | None = None
         self.mean: SymmetricMean | None = None
+        self.held = crystal.site[settings.fixed] != 0 if settings.fixed else None
         self.start_energy = float("nan")
         self.evaluations = 0
         self.site: dict[str, NDArray] = {}
@@ -223,10 +231,12 @@ class _Task:
                 self.result = _refused(self.crystal, str(error))
                 return
             point = self.mean(point)
+        point = self._free(point)
+        solver = settings.springs.solver(bonds, numbers=self.crystal.numbers, cell=settings.cell)
         self.start_energy = point.energy
         self.descent = Descent(
             point,
-            solver=settings.springs.solver(bonds, numbers=self.crystal.numbers, cell=settings.cell),
+            solver=solver if self.held is None else _without(solver, self.held),
             cell=settings.cell,
             rounding=rounding * max(abs(point.energy), 1.0),
             max_displacement=settings.max_displacement,
@@ -238,9 +248,13 @@ class _Task:
     def move(self, descent: Descent, point: Point, *, site: dict[str, NDArray]) -> None:
         """Go on with what the potential says of the geometry proposed last."""
         self.evaluations += 1
-        if descent.observe(self.mean(point) if self.mean is not None and point.finite else point):
+        if descent.observe(self.mean(point) if self.mean is not None and point.finite else self._free(point)):
             self.site = site
         self._decide(descent)
+
+    def _free(self, point: Point) -> Point:
+        """Leave out the forces on atoms that stay."""
+        return point if self.held is None else replace(point, forces=np.where(self.held[:, None], 0.0, point.forces))
 
     def _decide(self, descent: Descent) -> None:
         settings, point = self.settings, descent.point
@@ -286,7 +300,15 @@ def _refused(crystal: Crystal, reason: str) -> Relaxation:
     )
 
 
-def _unfit(potential: Potential, crystal: Crystal) -> str:
+def _without(solver: Solver, held: NDArray[np.bool_]) -> Solver:
+    """Divide by the model of stiffness as if the springs pulled at atoms that stay in vain."""
+    free = np.repeat(~held, 3)
+    return lambda gradient: np.where(free, solver(np.where(free, gradient, 0.0)), 0.0)
+
+
+def _unfit(potential: Potential, crystal: Crystal, *, fixed: str) -> str:
+    if fixed and fixed not in crystal.site:
+        return f"it does not say which atoms stay: no site value {fixed!r}"
     unknown = sorted(set(crystal.numbers.tolist()) - potential.elements)
     if unknown:
         symbols = ", ".join(SYMBOLS[number] for number in unknown)
