@@ -117,8 +117,7 @@ def test_layers_are_joined_by_their_closest_contacts(crystals):
     assert len(back) == 2
 
 
-def test_a_floppy_net_is_written_with_more_bonds_than_the_published_rule(crystals):
-    # the fourteen atoms of a fluorite-like framework of corners: few bonds leave it many ways to fold
+def test_a_net_that_would_fold_otherwise_is_written_with_other_bonds_than_the_published_rule():
     data = load("mp-20-sample")
     rule = (EffectiveCoordination(),)
     folded = [c for c in (data[k] for k in range(25)) if not Matcher().matches(decode(encode(c, bonds=rule)), c)]
