@@ -73,6 +73,9 @@ class SchNet(nn.Module):
         n_outputs = sum(kind.outputs for kind in self.kinds.values())
         self.output = nn.Linear(width // 2, n_outputs)
         self.scaling = TargetScaling(n_outputs)
+        for layer in self.modules():
+            if isinstance(layer, nn.Linear):  # as SchNetPack begins; torch's own smaller weights learn more slowly here
+                nn.init.xavier_uniform_(layer.weight)
 
     def forward(self, batch: CrystalBatch, graph: Graph) -> dict[str, Tensor]:
         """Predict {target: (B, ...)} in the target's unit."""
