@@ -7,7 +7,8 @@ import torch
 from euhedral.core.batch import CrystalBatch
 from euhedral.data import load
 from euhedral.errors import InvalidRequestError
-from euhedral.models.property.crysdiff import CrysDiff, CrysDiffDenoiser, Denoising, Edges
+from euhedral.models.property.crysdiff import CrysDiff, CrysDiffDenoiser, Denoising
+from euhedral.nn.periodic_egnn import Edges
 from euhedral.representations.orbits import ORBIT_ATOM
 from euhedral.tasks.transfer import take_over
 from euhedral.training.graph_set import GraphSet

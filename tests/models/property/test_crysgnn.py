@@ -162,3 +162,13 @@ def test_a_teachers_layers_fit_a_student_to_be_fine_tuned(pretrained):
     assert all(name.startswith("encoder.") for name in report.loaded)
     assert all(not name.startswith("encoder.") for name in report.missing)
     assert torch.equal(student.encoder.convolutions[2].gate_and_core.weight, teacher.encoder.convolutions[2].gate_and_core.weight)  # fmt: skip
+
+
+def test_edges_are_told_by_the_bilinear_form_of_both_atoms(crystals):
+    teacher = CrysGNNAutoencoder(width=8, n_convolutions=1).double().eval()
+    batch = CrystalBatch.from_crystals([crystals["fcc"], crystals["triclinic"]], dtype=torch.float64)
+    atoms = torch.randn(4, 8, dtype=torch.float64, generator=rng())
+    source, target = all_pairs(batch.n_atoms, loops=True)
+    with torch.no_grad():
+        expected = teacher.pair_output(teacher.pair(atoms[target], atoms[source]))
+        assert torch.allclose(teacher.edge_logits(atoms, batch=batch), expected)

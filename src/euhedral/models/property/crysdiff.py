@@ -40,16 +40,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Final, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from euhedral.core.batch import CrystalBatch
-from euhedral.core.elements import MAX_NUMBER
 from euhedral.nn.dense import MLP
-from euhedral.nn.gaussian import GaussianBasis
+from euhedral.nn.periodic_egnn import TIME_WIDTH, CrystalEGNN, Edges, time_features
 from euhedral.nn.row_index import RowIndex
 from euhedral.nn.scaling import TargetScaling
 from euhedral.processes.variance_preserving import cosine_kept, deterministic_step, noised
@@ -59,8 +58,6 @@ from euhedral.representations.graphs import Graph, GraphSpec, Nearest
 from euhedral.representations.orbits import EDGE_SOURCE, EDGE_TARGET, ORBIT_ATOM, ORBIT_COUNT
 from euhedral.representations.quotient import DISTANCE, MULTIPLICITY
 from euhedral.tasks.targets import Scalar, Spectrum, TargetLike, read_targets, split_outputs
-
-_TIME_WIDTH: Final = 64
 
 
 class CrysDiff(nn.Module):
@@ -179,7 +176,7 @@ class CrysDiffDenoiser(nn.Module):
 
 @dataclass(frozen=True)
 class Denoising:
-    """What the denoiser learns: the score of displaced coordinates and the strain of the cell.
+    """What the denoiser learns: the scores of displaced coordinates and the strain of the cell.
 
     Args:
         displacement: least and largest deviation of fractional coordinates.
@@ -214,64 +211,6 @@ class Denoising:
         return (scores - wanted).square().mean(), (strains - noise).square().sum((1, 2)).mean() / 6.0
 
 
-@dataclass(frozen=True, eq=False)
-class Edges:
-    """Edges between atoms, with their lengths and their shares in the mean of the messages to an atom.
-
-    Args:
-        source: the neighbours.
-        target: the centres.
-        distance: (E,) Angstrom.
-        share: (E,) that add up to one for each atom.
-    """
-
-    source: RowIndex
-    target: RowIndex
-    distance: Tensor
-    share: Tensor
-
-    @classmethod
-    def of(cls, source: Tensor, target: Tensor, *, distance: Tensor, n: int, count: Tensor | None = None) -> Edges:
-        """Find the shares of (E,) edges among n atoms, each counted once, or as often as it says."""
-        to, often = RowIndex(target, n=n), torch.ones_like(distance) if count is None else count
-        share = often / to.take(to.add(often[:, None]))[:, 0]
-        return cls(source=RowIndex(source, n=n), target=to, distance=distance, share=share)
-
-
-class CrystalEGNN(nn.Module):
-    """Elements and time, and messages m_ij = f(h_i, h_j, |r_ij|), whose mean updates each atom.
-
-    Source: Satorras, Hoogeboom and Welling 2021, arXiv:2102.09844, equations 3 and 6, with neighbours in all images.
-
-    Args:
-        width: features of an atom.
-        n_layers: updates.
-        reach: Angstrom, the longest length that the Gaussians tell apart.
-    """
-
-    def __init__(self, width: int, *, n_layers: int, reach: float) -> None:
-        super().__init__()
-        self.elements = nn.Embedding(MAX_NUMBER + 1, width)
-        self.time = nn.Linear(_TIME_WIDTH, width)
-        self.basis = GaussianBasis(start=0.0, stop=reach, step=0.2)
-        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(n_layers))
-        given = 2 * width + self.basis.size
-        self.messages = nn.ModuleList(MLP([given, width, width], activation=F.silu, last=True) for _ in range(n_layers))
-        self.updates = nn.ModuleList(MLP([2 * width, width, width], activation=F.silu) for _ in range(n_layers))
-
-    def forward(self, numbers: Tensor, *, edges: Edges, time: Tensor) -> tuple[Tensor, Tensor]:
-        """Give (N, width) features of the atoms and (E, width) last messages, from numbers and times (N,)."""
-        atoms = self.elements(numbers) + self.time(time_features(time.to(self.elements.weight.dtype)))
-        basis = self.basis(edges.distance)
-        messages = basis
-        for norm, message, update in zip(self.norms, self.messages, self.updates, strict=True):
-            rows = norm(atoms)
-            messages = message(torch.cat([edges.target.take(rows), edges.source.take(rows), basis], dim=1))
-            mean = edges.target.add(messages * edges.share[:, None])
-            atoms = atoms + update(torch.cat([rows, mean], dim=1))
-        return atoms, messages
-
-
 class PropertyDenoiser(nn.Module):
     """Tell properties, in deviations from their means, from disturbed ones and the crystal.
 
@@ -283,18 +222,8 @@ class PropertyDenoiser(nn.Module):
 
     def __init__(self, n_outputs: int, *, width: int, hidden_width: int) -> None:
         super().__init__()
-        self.layers = MLP([width + n_outputs + _TIME_WIDTH, hidden_width, hidden_width, n_outputs], activation=F.silu)
+        self.layers = MLP([width + n_outputs + TIME_WIDTH, hidden_width, hidden_width, n_outputs], activation=F.silu)
 
     def forward(self, noisy: Tensor, *, time: Tensor, latent: Tensor) -> Tensor:
         """Give (B, n_outputs) from as many disturbed numbers, times (B,) and (B, width) crystals."""
         return self.layers(torch.cat([latent, noisy, time_features(time)], dim=1))
-
-
-def time_features(time: Tensor) -> Tensor:
-    """(M, 64) sines and cosines of (M,) times from 0 to 1, with periods from 2 pi / 1000 up to 2 pi.
-
-    Source: Ho, Jain and Abbeel 2020, arXiv:2006.11239, after Vaswani et al. 2017, arXiv:1706.03762, section 3.5.
-    """
-    rate = 1000.0 ** torch.linspace(0.0, 1.0, _TIME_WIDTH // 2, dtype=time.dtype, device=time.device)
-    angle = time[:, None] * rate
-    return torch.cat([angle.sin(), angle.cos()], dim=1)

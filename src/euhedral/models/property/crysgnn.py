@@ -140,7 +140,10 @@ class CrysGNNAutoencoder(nn.Module):
     def edge_logits(self, atoms: Tensor, *, batch: CrystalBatch) -> Tensor:
         """(P, N_EDGE_CLASSES) for every ordered pair of atoms of each crystal, itself too, ordered by target and source."""
         source, target = all_pairs(batch.n_atoms, loops=True)
-        return self.pair_output(self.pair(atoms.index_select(0, target), atoms.index_select(0, source)))
+        # one side once an atom: the layer's own way makes (P, classes, width, width) numbers
+        half = torch.einsum("ni,kij->nkj", atoms, self.pair.weight).index_select(0, target)
+        whole = torch.bmm(half, atoms.index_select(0, source)[:, :, None])[:, :, 0] + self.pair.bias
+        return self.pair_output(whole)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,173 @@
+"""Does pre-training without labels help where labels are few? CrysGNN and CrysDiff with and without, on equal terms.
+
+    python benchmarks/pretraining.py [--labels 1000] [--minutes 10] [--pretraining-minutes 20] [--seeds 0 1 2]
+
+Labelled crystals are a random part of the training split of MP-20, test crystals a random part of its test split. Pre-training sees
+the structures of the training split, without those that are materials of the test split (`Dataset.without`), and none of their
+labels. For each seed the same network is trained on the same labelled crystals for the same number of steps
+
+- "scratch": from random weights,
+- "finetuned": from the pre-trained encoder, as many of its layers as there are in the network,
+- "distilled" (CrysGNN): from random weights, drawn to the pre-trained network's atoms.
+
+Training has published settings, shortened to what fits the minutes; what pre-training takes is told beside. "gain" is the mean
+difference to "scratch" over the seeds with its standard error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from euhedral.benchmarks.budget import seconds_per_step, within
+from euhedral.core.crystal import Crystal
+from euhedral.core.writing import write_atomically
+from euhedral.data import load
+from euhedral.models.property.crysdiff import CrysDiff, CrysDiffDenoiser, Denoising
+from euhedral.models.property.crysgnn import CrysGNN, CrysGNNAutoencoder, Distillation, Reconstruction
+from euhedral.models.registry import row
+from euhedral.tasks.transfer import take_over
+from euhedral.training.graph_set import GraphSet
+from euhedral.training.loop import fit, mean_errors
+from euhedral.training.objective import Objective, fit_scaling
+from euhedral.training.settings import TrainingSettings, settings_of
+
+OUT = Path(__file__).parent / "results" / "pretraining.json"
+PRETRAINING: dict[str, tuple[Callable[[], nn.Module], Objective, dict[str, Any]]] = {
+    "crysgnn": (
+        CrysGNNAutoencoder,
+        Reconstruction(),
+        {"epochs": 20, "batch_size": 128, "optimizer": {"name": "adam", "learning_rate": 0.03}, "schedule": "constant"},
+    ),
+    "crysdiff": (
+        CrysDiffDenoiser,
+        Denoising(),
+        {
+            "epochs": 100,
+            "batch_size": 128,
+            "optimizer": {"name": "adamw", "learning_rate": 1e-3},
+            "schedule": "one_cycle",
+        },
+    ),
+}
+STUDENTS: dict[str, Callable[..., nn.Module]] = {"crysgnn": CrysGNN, "crysdiff": CrysDiff}
+
+
+def pretrained(system: str, structures: list[Crystal], *, minutes: float) -> tuple[nn.Module, dict[str, Any]]:
+    """Pre-train within the minutes given."""
+    make, objective, table = PRETRAINING[system]
+    published = settings_of(table, whose=system)
+    torch.manual_seed(1000)
+    model = make()
+    began = time.perf_counter()
+    data = GraphSet.from_crystals(structures, spec=model.graph)  # type: ignore[arg-type]
+    graphs = time.perf_counter() - began
+    a_step = seconds_per_step(model, train=data, settings=published, objective=objective)
+    settings = within(published, minutes=minutes, seconds_a_step=a_step, n_crystals=len(data))
+    began = time.perf_counter()
+    history = fit(
+        model, train=data, settings=settings, rng=torch.Generator().manual_seed(1000), objective=objective
+    ).history
+    return model, {
+        "structures": len(data), "graph_seconds": round(graphs, 1), "seconds": round(time.perf_counter() - began, 1),
+        "epochs": round(settings.length(len(data))[0] * settings.batch_size / len(data), 2),
+        "published_epochs": published.epochs, "first_loss": history[0].loss, "last_loss": history[-1].loss,
+    }  # fmt: skip
+
+
+def error_of(
+    way: str, system: str, *, teacher: nn.Module, sets: dict[str, GraphSet], settings: TrainingSettings, target: str, seed: int,
+) -> float:  # fmt: skip
+    """Mean absolute test error of one network."""
+    torch.manual_seed(seed)
+    model: Any = STUDENTS[system](targets=[target])
+    objective: Objective | None = None
+    if way == "finetuned":
+        take_over(model, tensors=teacher.state_dict())
+    if way == "distilled" and isinstance(teacher, CrysGNNAutoencoder):
+        fit_scaling(model, labels=sets["train"].labels(model.targets))
+        objective = Distillation(teacher, loss=settings.loss)
+    fit(model, train=sets["train"], settings=settings, rng=torch.Generator().manual_seed(seed), objective=objective)
+    return mean_errors(model, sets["test"])[target]
+
+
+def main() -> None:
+    """Measure, print and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--systems", nargs="+", default=list(STUDENTS), choices=list(STUDENTS))
+    parser.add_argument("--labels", type=int, default=1000)
+    parser.add_argument("--test", type=int, default=1000)
+    parser.add_argument("--structures", type=int, default=None, help="for pre-training; all when not given")
+    parser.add_argument("--target", default="formation_energy_per_atom")
+    parser.add_argument("--minutes", type=float, default=10.0, help="for each network with labels")
+    parser.add_argument("--pretraining-minutes", type=float, default=20.0)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=OUT)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    split = load("mp-20").split("official")
+    order = np.random.default_rng(0)
+    unseen = split["train"].without(split["test"])
+    shuffled = order.permutation(len(unseen))
+    structures = list(unseen.select(np.sort(shuffled[: options.structures])))
+    test = list(split["test"].select(np.sort(order.permutation(len(split["test"]))[: options.test])))
+    result: dict[str, Any] = {
+        "what": f"{options.target} of MP-20 from {options.labels} labels, mean absolute error", "seeds": options.seeds,
+        "minutes": options.minutes, "pretraining_minutes": options.pretraining_minutes, "test": len(test),
+        "left_out_of_pretraining": len(split["train"]) - len(unseen),
+        "machine": {
+            "processor": platform.machine(), "cores": os.cpu_count(), "threads": options.threads,
+            "python": platform.python_version(), "torch": torch.__version__.split("+")[0],
+            "load_average_at_start": os.getloadavg()[0],
+        },
+        "systems": {},
+    }  # fmt: skip
+    for system in options.systems:
+        teacher, costs = pretrained(system, structures, minutes=options.pretraining_minutes)
+        print(system, "pre-trained", json.dumps(costs), flush=True)
+        ways = ["scratch", "finetuned", *(["distilled"] if system == "crysgnn" else [])]
+        table: dict[str, Any] = {"pretraining": costs, **{way: [] for way in ways}}
+        for seed in options.seeds:
+            rows = np.random.default_rng(seed).permutation(len(unseen))[: options.labels]
+            parts = {"train": list(unseen.select(np.sort(rows))), "test": test}
+            trial: Any = STUDENTS[system](targets=[options.target])
+            sets = {
+                name: GraphSet.from_crystals(
+                    crystals, spec=trial.graph, targets=(options.target,),
+                    merge_equal=getattr(trial, "merges_equal", False),
+                )
+                for name, crystals in parts.items()
+            }  # fmt: skip
+            published = replace(settings_of(row(system).training, whose=system), patience=None)
+            a_step = seconds_per_step(trial, train=sets["train"], settings=published)
+            settings = within(published, minutes=options.minutes, seconds_a_step=a_step, n_crystals=options.labels)
+            for way in ways:
+                error = error_of(
+                    way, system, teacher=teacher, sets=sets, settings=settings, target=options.target, seed=seed
+                )
+                table[way].append(error)
+                print(
+                    system, way, "seed", seed, "steps", settings.length(options.labels)[0], f"{error:.4f}", flush=True
+                )
+        for way in ways[1:]:
+            gain = np.array(table["scratch"]) - np.array(table[way])
+            spread = gain.std(ddof=1) / len(gain) ** 0.5 if len(gain) > 1 else float("nan")
+            table[f"gain_{way}"] = {"mean": float(gain.mean()), "standard_error": float(spread)}
+        result["systems"][system] = table
+        write_atomically(options.out, content=json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
