@@ -1,7 +1,9 @@
 import json
 
 import pytest
+from torch import nn
 
+from euhedral.benchmarks import budget
 from euhedral.benchmarks.budget import within
 from euhedral.benchmarks.job import Job, perform
 from euhedral.benchmarks.leaderboard import leaderboard, rows
@@ -58,3 +60,15 @@ def test_a_budget_shortens_a_run_and_never_lengthens_it():
     published = TrainingSettings(epochs=10, batch_size=10)
     assert within(published, minutes=1, seconds_a_step=1.0, n_crystals=1000).steps == 60
     assert within(published, minutes=1e6, seconds_a_step=1.0, n_crystals=1000).steps == 1000
+
+
+def test_what_is_done_once_a_run_does_not_count_as_steps(monkeypatch):
+    now = [0.0]
+
+    def run_of(model, *, train, settings, rng, objective):
+        now[0] += 100.0 + 2.0 * settings.steps
+
+    monkeypatch.setattr(budget, "fit", run_of)
+    settings = TrainingSettings(batch_size=10)
+    found = budget.seconds_per_step(nn.Linear(1, 1), train=None, settings=settings, clock=lambda: now[0])
+    assert found == pytest.approx(2.0)
