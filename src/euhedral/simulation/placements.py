@@ -23,6 +23,9 @@ FIXED: Final = "fixed"
 # Angstrom; sites closer than this are one.
 _SAME_SITE: Final = 0.05
 _LEAST_VACUUM: Final = 5.0
+# How many atoms a site is told by, and Angstrom by which their distances may differ between sites that are alike.
+_VIEW: Final = 16
+_SAME_VIEW: Final = 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,8 +124,12 @@ class Surface:
         place = self._in_plane(corners.mean(1))
         return corners[((place > -1e-6) & (place < 1.0 - 1e-6)).all(1)]
 
-    def sites(self) -> list[tuple[str, NDArray[np.float64]]]:
-        """List (kind, (3,) Angstrom) of on-top, bridge and hollow sites: corners, edges and middles of the triangles."""
+    def sites(self, *, alike: bool = False) -> list[tuple[str, NDArray[np.float64]]]:
+        """List (kind, (3,) Angstrom) of on-top, bridge and hollow sites: corners, edges and middles of the triangles.
+
+        Args:
+            alike: list also those sites that see the slab as another one does: the nearest atoms of each element as far away.
+        """
         corners = self.triangles()
         kinds = (
             ("on-top", corners.reshape(-1, 3)),
@@ -135,7 +142,26 @@ class Surface:
                 others = [other for _, other in found]
                 if not others or self._distance(point, np.array(others)).min() > _SAME_SITE:
                     found.append((kind, point))
-        return found
+        if alike:
+            return found
+        unlike: list[tuple[str, NDArray[np.float64]]] = []
+        seen: list[NDArray[np.float64]] = []
+        for kind, point in found:
+            view = self._view(point)
+            if not any(np.abs(view - other).max() < _SAME_VIEW for other in seen):
+                unlike.append((kind, point))
+                seen.append(view)
+        return unlike
+
+    def _view(self, point: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Angstrom from a point of the surface to the nearest atoms of each element of the slab."""
+        steps = np.arange(-2, 3)
+        shifts = np.stack(np.meshgrid(steps, steps, indexing="ij"), -1).reshape(-1, 2) @ self.slab.cell[:2]
+        images = (self.positions[None] + shifts[:, None]) - point
+        length = np.sqrt((images**2).sum(-1))
+        return np.concatenate(
+            [np.sort(length[:, self.slab.numbers == z].ravel())[:_VIEW] for z in np.unique(self.slab.numbers)]
+        )
 
     def _in_plane(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         basis = np.stack([self.slab.cell[0], self.slab.cell[1], self.normal])
@@ -182,7 +208,7 @@ class Surface:
 def placements(
     surface: Surface, molecule: Molecule, *, n_random: int, turns_per_site: int, contact: float, rng: np.random.Generator,
 ) -> Iterator[tuple[str, Crystal]]:  # fmt: skip
-    """Yield (kind of site, crystal): all sites with random turns about the normal, then random points with random turns.
+    """Yield (kind of site, crystal): all unlike sites with random turns about the normal, then random points with random turns.
 
     Args:
         surface: the slab's.
