@@ -1,6 +1,6 @@
 """Whether the search finds configurations as low as those that people found: GAME-Net pairs with several labelled ones.
 
-    EUHEDRAL_DATA=... python benchmarks/adsorption.py [--pairs 20] [--random 20] [--turns 2] [--largest 8]
+    EUHEDRAL_DATA=... python benchmarks/adsorption.py [--pairs 20] [--random 20] [--turns 2] [--largest 18]
 
 A pair is a metal and a molecule of which the set holds several configurations. Every labelled configuration is relaxed with
 CHGNet, and CHGNet searches on the same slab with the molecule as the first configuration has it; one and the same potential, so
@@ -94,7 +94,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=20)
     parser.add_argument("--random", type=int, default=20)
     parser.add_argument("--turns", type=int, default=2)
-    parser.add_argument("--largest", type=int, default=8)
+    parser.add_argument("--largest", type=int, default=18)
     parser.add_argument("--fmax", type=float, default=0.05)
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--out", type=Path, default=TARGET)
