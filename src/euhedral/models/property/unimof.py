@@ -94,8 +94,8 @@ class UniMOF(nn.Module):
         self.first_norm, self.last_norm = nn.LayerNorm(width), nn.LayerNorm(width)
         self.distances = PairGaussians(n_gaussians, longest=cutoff)
         self.bias = MLP([n_gaussians, n_gaussians, heads], activation=F.gelu)
-        #: of the token's scores for atoms, and of theirs for it
-        self.token_bias = nn.Parameter(torch.zeros(2, heads))
+        #: of the atoms' scores for the token; one of its scores for atoms, of which all are alike, would change nothing
+        self.token_bias = nn.Parameter(torch.zeros(1, heads))
         self.layers = nn.ModuleList(
             BiasedBlock(width, heads=heads, hidden_width=hidden_width, dropout=dropout) for _ in range(n_layers)
         )
@@ -140,7 +140,7 @@ class UniMOF(nn.Module):
         pair = torch.cat([numbers[graph.target], numbers]) * (MAX_NUMBER + 1)
         pair = pair + torch.cat([numbers[graph.source], numbers])
         length = torch.cat([vectors.norm(dim=1), vectors.new_zeros(n)])
-        kinds = torch.repeat_interleave(self.token_bias, n, dim=0)
+        kinds = torch.cat([torch.zeros_like(self.token_bias).expand(n, -1), self.token_bias.expand(n, -1)])
         first = torch.cat([self.bias(self.distances(length, pair=pair)), kinds])
         nodes = torch.cat([self.embedding(numbers), self.token.expand(len(batch), -1)])
         nodes, scores = self.dropout(self.first_norm(nodes)), first
@@ -189,8 +189,8 @@ class BiasedBlock(nn.Module):
         self.heads = heads
         self.norm, self.dense_norm = nn.LayerNorm(width), nn.LayerNorm(width)
         self.query, self.value, self.mix = (nn.Linear(width, width) for _ in range(3))
-        # a constant of the keys adds the same to all scores of a node, but the next block's pairs would keep it
-        self.key = nn.Linear(width, width)
+        # a constant of the keys would add the same to all scores of a node
+        self.key = nn.Linear(width, width, bias=False)
         self.dense = MLP([width, hidden_width, width], activation=F.gelu)
         self.dropout = nn.Dropout(dropout)
 
