@@ -148,7 +148,7 @@ class LabelledQuotientGraph:
 
         It is the rank of the component's cycle vectors (Larsen et al. 2019, doi:10.1103/PhysRevMaterials.3.034003).
         """
-        return np.array([len(_echelon(vectors)) for vectors in self._cycles_of_components()], dtype=np.int64)
+        return np.array([len(echelon(vectors)) for vectors in self._cycles_of_components()], dtype=np.int64)
 
     @property
     def dimensionality(self) -> int:
@@ -245,8 +245,8 @@ class BondGraph:
         )
 
 
-def _echelon(vectors: NDArray[np.int64]) -> list[list[int]]:
-    """Rows that span the same lattice, in echelon form; whole numbers of any size."""
+def echelon(vectors: NDArray[np.int64]) -> list[list[int]]:
+    """Rows (at most 3) that span the same lattice as (M, 3) whole vectors, in echelon form; whole numbers of any size."""
     rows = [row for row in np.unique(vectors, axis=0).tolist() if any(row)]
     done: list[list[int]] = []
     for column in range(3):
@@ -264,7 +264,7 @@ def _echelon(vectors: NDArray[np.int64]) -> list[list[int]]:
 
 def _index(vectors: NDArray[np.int64]) -> int:
     """Greatest common divisor of the largest minors: 1 when the rows span all lattice points of their span."""
-    rows = np.array(_echelon(vectors), dtype=np.int64).reshape(-1, 3)
+    rows = np.array(echelon(vectors), dtype=np.int64).reshape(-1, 3)
     if len(rows) == 0:
         return 1
     if len(rows) == 1:

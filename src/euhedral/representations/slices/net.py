@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from euhedral.representations.labelled_quotient import LabelledQuotientGraph
+from euhedral.representations.labelled_quotient import LabelledQuotientGraph, echelon
 
 
 def complete(net: LabelledQuotientGraph) -> bool:
@@ -35,7 +35,9 @@ def joined(
     found = np.zeros(len(source), dtype=bool)
     for part in range(net.n_components):
         chosen = np.flatnonzero((component[source] == part) & (component[target] == part))
-        found[chosen] = _inside(rest[chosen], echelon(net.cycle_vectors[owner == part]))
+        found[chosen] = _inside(
+            rest[chosen], np.array(echelon(net.cycle_vectors[owner == part]), dtype=np.int64).reshape(-1, 3)
+        )
     return found
 
 
@@ -45,19 +47,3 @@ def _inside(vectors: NDArray[np.int64], lattice: NDArray[np.int64]) -> NDArray[n
         column = int(np.flatnonzero(row)[0])
         rest -= (rest[:, column] // row[column])[:, None] * row
     return (rest == 0).all(axis=1)
-
-
-def echelon(vectors: NDArray[np.int64]) -> NDArray[np.int64]:
-    """(r, 3) rows in echelon form that span the same lattice as whole vectors do."""
-    rows = [row for row in np.unique(vectors, axis=0).tolist() if any(row)]
-    basis: list[list[int]] = []
-    for column in range(3):
-        while len(active := [row for row in rows if row[column]]) > 1:
-            pivot = min(active, key=lambda row: abs(row[column]))
-            for row in active:
-                if row is not pivot:
-                    factor = row[column] // pivot[column]
-                    row[:] = [a - factor * b for a, b in zip(row, pivot, strict=True)]
-        basis += active
-        rows = [row for row in rows if not row[column]]
-    return np.array(basis, dtype=np.int64).reshape(-1, 3)
