@@ -242,3 +242,9 @@ def test_a_network_goes_on_from_weights_that_were_trained_before(predictor, tmp_
     assert not torch.equal(old.hidden[0].weight, new.hidden[0].weight)
     assert "loaded" in tuned.card["training"]["start"]
     assert tuned.targets == ("hardness",)
+
+
+def test_too_few_crystals_are_refused_before_anything_is_trained(tmp_path):
+    with pytest.raises(InvalidRequestError, match="more than 16 crystals with labels, got 12"):
+        train_ensemble(recipe(), train=cells(12, 0), validation=cells(8, 1), work=tmp_path / "work")
+    assert not (tmp_path / "work").exists()

@@ -114,7 +114,7 @@ def positions(dataset: Divisible, name: str) -> Positions:
     empty = [part for part, rows in parts.items() if rows.size == 0]
     if empty or not parts:
         raise UnknownNameError(
-            f"split {name!r} of {dataset.card.name!r} ({len(dataset)} crystals) leaves {empty[0] if empty else 'all'} empty"
+            f"split {name!r} of {dataset.card.name!r} ({len(dataset)} crystals) leaves {empty[0] if empty else 'all'} empty; give more crystals or another split"
         )
     return parts
 

@@ -35,6 +35,9 @@ from euhedral.training.settings import AdamW, TrainingSettings
 
 _LOG = logging.getLogger(__name__)
 
+#: Crystals with which nothing can be said of how unlike others are (`Novelty.fit` with its default axes).
+FEWEST: Final = 16
+
 #: Values that a property cannot leave, for those that have such.
 BOUNDS: Final[Mapping[str, tuple[float, float]]] = {"band_gap": (0.0, math.inf)}
 
@@ -106,6 +109,10 @@ def train_ensemble(
         ).to(device)
         for crystals in (labelled, validation)
     ]  # fmt: skip
+    if len(labelled) <= FEWEST:  # said before hours of training, not after
+        raise InvalidRequestError(
+            f"training needs more than {FEWEST} crystals with labels, got {len(labelled)}; add or label some"
+        )
     _LOG.info("graphs of %d crystals in %.1f s", len(labelled) + len(validation), time.perf_counter() - began)
     seconds = 0.0
     for index in range(recipe.members):
