@@ -118,7 +118,7 @@ def main():
         "rows": rows,
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} thread(s), torch {torch.__version__}",
     }  # fmt: skip
-    write_atomically(TARGET, json.dumps(report, indent=1) + "\n")
+    write_atomically(TARGET, content=json.dumps(report, indent=1) + "\n")
     print(json.dumps(means, indent=1))
 
 
