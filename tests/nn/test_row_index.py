@@ -18,7 +18,7 @@ def test_taking_and_adding_are_what_indexing_and_index_add_do(owners):
     assert not owners.add(values)[[2, 4]].any()
 
 
-def test_derivatives_are_each_other_to_second_order(owners):
+def test_derivatives_hold_to_second_order(owners):
     rows = torch.randn(5, 2, dtype=torch.float64, requires_grad=True)
     values = torch.randn(6, 2, dtype=torch.float64, requires_grad=True)
     for check in (torch.autograd.gradcheck, torch.autograd.gradgradcheck):

@@ -230,7 +230,7 @@ class Set2Set(nn.Module):
     def forward(self, rows: Tensor, *, weight: Tensor, owner: RowIndex) -> Tensor:
         """(B, 2 hidden_width) of (M, width) rows; `weight` (M,) is how many equal rows each stands for."""
         memory = self.inward(rows)
-        n = len(owner.starts)
+        n = owner.n
         query = memory.new_zeros(n, memory.shape[1])
         cell = torch.zeros_like(query)
         result = memory.new_zeros(n, 2 * memory.shape[1])
