@@ -25,18 +25,19 @@ _MOST_WATCHED: Final = 64
 
 def seconds_per_step(
     model: nn.Module, *, train: GraphSet, settings: TrainingSettings, objective: Objective | None = None,
-    clock: Callable[[], float] = time.perf_counter,
+    clock: Callable[[], float] = time.process_time,
 ) -> float:  # fmt: skip
     """Time a step of training on a copy of a network: what a longer run takes more than a shorter one.
 
-    What is done once a run, such as settling batch normalisation over the whole set, is not counted.
+    What is done once a run, such as settling batch normalisation over the whole set, is not counted. Processor time and not
+    that on the wall, so that what else the machine does takes no steps away from a system.
 
     Args:
         model: as it will be trained; it is left as it is.
         train: what it will be trained on.
         settings: how.
         objective: what is made small, where it is not the error of labels.
-        clock: tells seconds.
+        clock: tells seconds; those of all threads together, as it stands.
     """
     trial = copy.deepcopy(model)
 

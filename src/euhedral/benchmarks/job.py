@@ -118,7 +118,7 @@ def train_and_predict(job: Job, *, asked: Protocol, parts: Parts, test: Sequence
     known = row(job.system)
     torch.manual_seed(job.seed)
     model = known.load()(targets=list(asked.targets))
-    began = time.perf_counter()
+    began = time.process_time()
     inputs = (*getattr(model, "inputs", ()), *getattr(model, "site_inputs", ()))
     merges = bool(getattr(model, "merges_equal", False))
     sets = [
@@ -127,7 +127,7 @@ def train_and_predict(job: Job, *, asked: Protocol, parts: Parts, test: Sequence
         )
         for part in (parts.train, parts.validation)
     ]
-    graph_seconds = time.perf_counter() - began
+    graph_seconds = time.process_time() - began
     published = settings_of(known.training, whose=known.name)
     minutes = job.minutes if job.minutes is not None else asked.minutes
     budget = folder / "budget.json"
@@ -136,13 +136,15 @@ def train_and_predict(job: Job, *, asked: Protocol, parts: Parts, test: Sequence
         if budget.exists():  # a run that goes on keeps the length that it began with
             a_step = float(json.loads(budget.read_text(encoding="utf-8"))["seconds_per_step"])
         else:
-            a_step = seconds_per_step(model, train=sets[0], settings=published)
+            a_step = seconds_per_step(model, train=sets[0], settings=published) / asked.threads
             write_atomically(budget, content=json.dumps({"seconds_per_step": a_step}) + "\n")
         settings = within(published, minutes=minutes, seconds_a_step=a_step, n_crystals=len(sets[0]))
-    done = fit(
+    began = time.process_time()
+    fit(
         model, train=sets[0], validation=sets[1] if settings.patience else None, settings=settings,
         rng=torch.Generator().manual_seed(job.seed), checkpoint=folder / "checkpoint.safetensors",
     )  # fmt: skip
+    training_seconds = (time.process_time() - began) / asked.threads
     ensemble = Ensemble([model], bounds={name: BOUNDS[name] for name in asked.kinds if name in BOUNDS})
     conformal, novelty = calibrate(
         ensemble, train=sets[0], validation=sets[1], rng=torch.Generator().manual_seed(job.seed)
@@ -150,11 +152,10 @@ def train_and_predict(job: Job, *, asked: Protocol, parts: Parts, test: Sequence
     predictor = Predictor(
         system=job.system, config={}, ensemble=ensemble, conformal=conformal, novelty=novelty, card={}
     )  # fmt: skip
-    began = time.perf_counter()
+    began = time.process_time()
     answers = predictor.predict(test, coverage=_COVERAGE)
-    seconds = time.perf_counter() - began
+    seconds = (time.process_time() - began) / asked.threads
     steps, published_steps = settings.length(len(sets[0]))[0], published.length(len(sets[0]))[0]
-    training_seconds = sum(epoch.seconds for epoch in done.history)
     batches = -(-len(sets[0]) // settings.batch_size)
     return Outcome(
         predicted={name: answer.value for name, answer in answers.items()},
@@ -163,7 +164,7 @@ def train_and_predict(job: Job, *, asked: Protocol, parts: Parts, test: Sequence
         costs={
             "parameters": sum(parameter.numel() for parameter in model.parameters()),
             "graph_seconds": round(graph_seconds, 2), "training_seconds": round(training_seconds, 1),
-            "seconds_per_epoch": round(training_seconds / steps * batches, 2), "epochs": round(steps / batches, 2),
+            "seconds_per_epoch": round((a_step or training_seconds / steps) * batches, 2), "epochs": round(steps / batches, 2),
             "published_epochs": round(published_steps / batches, 2), "settings": str(settings),
             "inference_ms_per_crystal": round(1000.0 * seconds / len(test), 3),
             "share_unlike_training": round(float(next(iter(answers.values())).unlike_training.mean()), 4),

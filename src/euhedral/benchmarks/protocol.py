@@ -31,8 +31,9 @@ class Protocol:
         splits: names of splits; one fold each.
         targets: what is learnt, in the form that a model's constructor takes; all of one data set by one network.
         version: raised whenever a number could change.
-        minutes: of training, for each system and fold; None for as long as the system's paper says.
-        threads: of the processor.
+        minutes: of training, for each system and fold, while nothing else keeps the processor busy; None for as long as the
+            system's paper says.
+        threads: of the processor, for each system.
         seeds: of starts and draws; one run each.
         train_crystals: at most; None for all of the split.
         validation_crystals: at most; taken from the training part where the split has none.
@@ -49,7 +50,7 @@ class Protocol:
     targets: tuple[Any, ...]
     version: int = 1
     minutes: float | None = None
-    threads: int = 2
+    threads: int = 1
     seeds: tuple[int, ...] = (0,)
     train_crystals: int | None = None
     validation_crystals: int = 1000

@@ -41,38 +41,53 @@ def jobs_of(
     ]
 
 
-def run(jobs: Sequence[Job], *, out: Path, threads: int, report: Report) -> None:
-    """Do the jobs one after another; those that have a record are not done again, those that failed are tried again.
+def run(jobs: Sequence[Job], *, out: Path, threads: int, report: Report, at_once: int = 1) -> None:
+    """Do the jobs; those that have a record are not done again, those that failed are tried again.
 
     Args:
         jobs: in order.
         out: a folder; each job gets one in it.
         threads: of the processor, for each job.
         report: told what happens.
+        at_once: jobs that run side by side; more than the processor has cores for only makes each slower.
 
     Raises:
         RunFolderError: the folder cannot be written.
     """
+    from concurrent.futures import ThreadPoolExecutor
+
+    waiting = []
     for job in jobs:
-        folder = folder_of(job, out=out)
-        if (folder / RECORD).exists():
+        if (folder_of(job, out=out) / RECORD).exists():
             report(job, "skipped", "done before")
-            continue
-        write_atomically(folder / "job.json", content=json.dumps(asdict(job)) + "\n")
-        report(job, "begun", "")
-        environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "NUMBA_NUM_THREADS": str(threads)}
-        done = subprocess.run(  # noqa: S603 - this interpreter, this package
-            [sys.executable, "-m", "euhedral.benchmarks.job", str(folder)],
-            env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False,
-        )  # fmt: skip
-        if done.returncode == 0:
-            (folder / FAILURE).unlink(missing_ok=True)
-            report(job, "done", "")
-            continue
-        lines = [line for line in done.stderr.splitlines() if line.strip()]
-        why = lines[-1] if lines else f"ended by signal {-done.returncode}"
-        write_atomically(folder / FAILURE, content=json.dumps({"reason": why, "exit": done.returncode}) + "\n")
-        report(job, "failed", why)
+        else:
+            waiting.append(job)
+    with ThreadPoolExecutor(max_workers=at_once) as pool:
+        begun = [pool.submit(_in_own_process, job, out=out, threads=threads, report=report) for job in waiting]
+        try:
+            for future in begun:
+                future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _in_own_process(job: Job, *, out: Path, threads: int, report: Report) -> None:
+    folder = folder_of(job, out=out)
+    write_atomically(folder / "job.json", content=json.dumps(asdict(job)) + "\n")
+    report(job, "begun", "")
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "NUMBA_NUM_THREADS": str(threads)}
+    done = subprocess.run(  # noqa: S603 - this interpreter, this package
+        [sys.executable, "-m", "euhedral.benchmarks.job", str(folder)],
+        env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode == 0:
+        (folder / FAILURE).unlink(missing_ok=True)
+        report(job, "done", "")
+        return
+    lines = [line for line in done.stderr.splitlines() if line.strip()]
+    why = lines[-1] if lines else f"ended by signal {-done.returncode}"
+    write_atomically(folder / FAILURE, content=json.dumps({"reason": why, "exit": done.returncode}) + "\n")
+    report(job, "failed", why)
 
 
 def folder_of(job: Job, *, out: Path) -> Path:

@@ -28,6 +28,7 @@ def benchmark(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for results; a run goes on from it.")] = Path(
         "benchmark"
     ),
+    jobs: Annotated[int, typer.Option(help="Systems that are trained side by side.", min=1)] = 1,
     show: Annotated[bool, typer.Option("--show", help="Only show what is finished.")] = False,
     list_all: Annotated[bool, typer.Option("--list", help="List the protocols.")] = False,
 ) -> None:
@@ -58,9 +59,9 @@ def benchmark(
         if name not in known:
             raise unknown_name(f"system or baseline of {asked.task}", name, known, where="euhedral systems")
     if not show:
-        jobs = jobs_of(asked, systems=system or known, minutes=minutes, splits=split or ())
+        todo = jobs_of(asked, systems=system or known, minutes=minutes, splits=split or ())
         run(
-            jobs, out=out, threads=asked.threads,
+            todo, out=out, threads=asked.threads, at_once=jobs,
             report=lambda job, what, why: typer.echo(f"{job.name}: {what}{': ' + why if why else ''}", err=True),
         )  # fmt: skip
     board = leaderboard(asked, out=out)
