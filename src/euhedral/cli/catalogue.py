@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
-from euhedral.cli.output import progress, show_table
+from euhedral.cli.output import FORMS, progress, show_table
+
+_STATUS_WORDS: Final = (
+    "status: implemented = the tests of its task and of its idea are green; parity = gives the authors' published outputs; "
+    "reproduced = a recorded benchmark agrees with a published figure"
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -17,47 +22,50 @@ def register(app: typer.Typer) -> None:
 
 
 def systems(
+    task: Annotated[
+        str, typer.Option(help="Only these: property, generation, potential or simulation; as the review's tables.")
+    ] = "",
+    form: Annotated[str, typer.Option("--format", "-f", help="table, csv, json or markdown.")] = "table",
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON with every column of the review's tables.")
     ] = False,
 ) -> None:
-    """List the systems that work."""
+    """List the systems that work; with --task what each is made of, as the review's tables have it."""
+    from euhedral.errors import unknown_name
     from euhedral.models.registry import ROWS
 
-    if as_json:
-        fields = (
-            "name",
-            "wing",
-            "title",
-            "authors",
-            "year",
-            "doi",
-            "representation",
-            "model",
-            "physics",
-            "predicts",
-            "symmetry",
-        )
-        rows = [
-            {key: getattr(row, key) for key in (*fields, "weights", "status", "evidence", "licence")} for row in ROWS
-        ]
-        typer.echo(json.dumps(rows, indent=2))
+    wings = list(dict.fromkeys(row.wing for row in ROWS))
+    if task and task not in wings:
+        raise unknown_name("task", task, wings, where="euhedral systems --help")
+    form = "json" if as_json else form
+    if form not in FORMS:
+        raise unknown_name("form of a list", form, FORMS, where="euhedral systems --help")
+    chosen = [row for row in ROWS if task in ("", row.wing)]
+    if form == "json":
+        names = (
+            "name", "wing", "title", "authors", "year", "doi", "representation", "model", "physics", "predicts", "symmetry",
+            "weights", "status", "evidence", "licence",
+        )  # fmt: skip
+        typer.echo(json.dumps([{name: getattr(row, name) for name in names} for row in chosen], indent=2))
         return
-    show_table(
-        ["system", "wing", "predicts", "symmetry", "weights", "status", "paper"],
-        rows=[
-            [
-                row.name,
-                row.wing,
-                row.predicts,
-                row.symmetry,
-                ", ".join(row.weights) or "-",
-                row.status,
-                f"{row.authors} {row.year}",
-            ]
-            for row in ROWS
-        ],
-    )
+    if task:
+        columns = [
+            "system", "data representation", "fundamental model", "physical knowledge", "predicted property", "symmetry claimed",
+            "status", "year", "doi",
+        ]  # fmt: skip
+        rows = [
+            [r.name, r.representation, r.model, r.physics, r.predicts, r.symmetry, r.status, r.year, r.doi]
+            for r in chosen
+        ]
+    else:
+        columns = ["system", "wing", "predicts", "symmetry", "weights", "status", "paper"]
+        rows = [
+            [r.name, r.wing, r.predicts, r.symmetry, ", ".join(r.weights) or "-", r.status, f"{r.authors} {r.year}"]
+            for r in chosen
+        ]
+    show_table(columns, rows=rows, form=form)
+    if form == "table":
+        typer.echo(_STATUS_WORDS, err=True)
 
 
 def datasets(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:

@@ -10,13 +10,15 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from euhedral.core.failure import Failure
 from euhedral.core.writing import write_atomically
 from euhedral.errors import InvalidRequestError
 
 Row = Mapping[str, Any]
+#: How a list can be printed.
+FORMS: Final = ("table", "csv", "json", "markdown")
 
 
 class Advance(Protocol):
@@ -62,8 +64,24 @@ def _clean(row: Row) -> dict[str, Any]:
     return {key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in row.items()}
 
 
-def show_table(columns: Sequence[str], *, rows: Sequence[Sequence[Any]], title: str = "") -> None:
-    """Print a table; plain, tab-separated text when the output is not a terminal."""
+def show_table(columns: Sequence[str], *, rows: Sequence[Sequence[Any]], title: str = "", form: str = "table") -> None:
+    """Print a table.
+
+    Args:
+        columns: heads.
+        rows: as many cells each.
+        title: above it, on a terminal.
+        form: one of `FORMS` but json; "table" is tab-separated text when the output is not a terminal.
+    """
+    if form == "csv":
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([columns, *rows])
+        print(text.getvalue(), end="")
+        return
+    if form == "markdown":
+        for row in [columns, ["---"] * len(columns), *rows]:
+            print("| " + " | ".join(str(value).replace("|", "\\|") for value in row) + " |")
+        return
     if not sys.stdout.isatty():
         for row in [columns, *rows]:
             print("\t".join(str(value) for value in row))

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, get_args
 from euhedral.errors import unknown_name
 
 Status = Literal["implemented", "parity", "reproduced"]
-Wing = Literal["property", "generation", "characterization", "potential", "electronic"]
+Wing = Literal["property", "generation", "characterization", "potential", "simulation", "electronic"]
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Row:
     Args:
         name: what the command line calls it.
         wing: the task whose contract it keeps.
-        where: "module:Class".
+        where: "module:Class"; of a workflow of `simulation` "module:function".
         title: the paper's title.
         authors: first author and "et al.", or all.
         year: of publication.
@@ -52,7 +52,7 @@ class Row:
     model: str
     physics: str
     predicts: str
-    symmetry: Literal["E(3)", "SE(3)", "space group"]
+    symmetry: Literal["E(3)", "SE(3)", "space group", "as the potential"]
     tiny: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     training: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     weights: tuple[str, ...] = ()
@@ -60,8 +60,8 @@ class Row:
     evidence: str = ""
     licence: str = ""
 
-    def load(self) -> type:
-        """Import the system's class."""
+    def load(self) -> Any:
+        """Import the system's class, or the function of a workflow."""
         module, _, attribute = self.where.partition(":")
         return getattr(import_module(module), attribute)
 
