@@ -14,8 +14,10 @@ from euhedral.tasks.targets import read_targets
 from euhedral.training.graph_set import GraphSet
 from euhedral.training.loop import Epoch, fit, mean_errors, predict, settle_normalisation
 from euhedral.training.objective import masked_loss
+from euhedral.training.schedules import MomentumCycle, Plateau, Polynomial
 from euhedral.training.settings import (
     AbsoluteLoss,
+    Adam,
     AdamW,
     Constant,
     HuberLoss,
@@ -76,12 +78,22 @@ def test_a_network_learns_and_its_errors_are_in_the_targets_units(train, validat
     assert not model.training
 
 
-@pytest.mark.parametrize("optimizer", [AdamW(learning_rate=1e-2), StochasticGradient()])
-def test_a_run_killed_after_any_epoch_ends_with_the_same_bits(train, validation, tmp_path, optimizer):
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"optimizer": StochasticGradient()},
+        {"optimizer": Adam(amsgrad=True), "schedule": MomentumCycle()},
+        {"schedule": Plateau(patience=0.0, factor=0.1)},
+        {"averaged": 0.7},
+    ],
+    ids=["adamw", "sgd", "amsgrad", "plateau", "averaged"],
+)
+def test_a_run_killed_after_any_epoch_ends_with_the_same_bits(train, validation, tmp_path, changes):
     class Killed(Exception):  # noqa: N818
         pass
 
-    settings = quick(epochs=4, optimizer=optimizer)
+    settings = quick(epochs=4, **changes)
     whole = small()
     history = fit(whole, train=train, validation=validation, settings=settings, rng=rng()).history
     for last in (1, 3):
@@ -271,6 +283,51 @@ def test_a_run_of_so_many_steps_ends_amid_an_epoch_with_the_schedule_at_its_end(
     done = fit(small(), train=train, settings=quick(steps=4, schedule=Noted()), rng=rng())
     assert seen == [0.25, 0.5, 0.75, 1.0]
     assert len(done.history) == 2  # three batches an epoch
+
+
+def test_a_learning_rate_falls_when_the_validation_error_does_not(train, validation):
+    settings = quick(epochs=12, optimizer=AdamW(learning_rate=0.3), schedule=Plateau(patience=0.0, factor=0.1))
+    history = fit(small(), train=train, validation=validation, settings=settings, rng=rng()).history
+    rates = [record.learning_rate for record in history]
+    assert rates[0] == 0.3
+    assert rates[-1] < 0.1
+    with pytest.raises(InvalidRequestError, match="Plateau needs a validation set"):
+        fit(small(), train=train, settings=settings, rng=rng())
+
+
+def test_averaged_weights_are_the_mean_over_the_last_steps(train):
+    seen = []
+
+    class Noted(CGCNN):
+        def forward(self, batch, graph):
+            if torch.is_grad_enabled():
+                seen.append(self.output.weight.detach().clone())
+            return super().forward(batch, graph)
+
+    def run(epochs: int, **changes) -> nn.Module:
+        torch.manual_seed(0)
+        model = Noted(targets=TARGETS, atom_width=8, n_convolutions=1, hidden_width=16)
+        fit(model, train=train, settings=quick(epochs=epochs, schedule=Constant(), **changes), rng=rng())
+        return model
+
+    last = run(4).output.weight.detach()
+    passed = [*seen[1:], last]  # weights after each of the twelve steps
+    averaged = run(4, averaged=0.5)
+    assert torch.allclose(averaged.output.weight, torch.stack(passed[6:]).mean(0), atol=1e-6)
+    assert not torch.allclose(averaged.output.weight, last, atol=1e-4)
+
+
+def test_while_weights_are_averaged_the_learning_rate_stays(train):
+    settings = quick(epochs=8, schedule=Polynomial(), averaged=0.5)
+    rates = [record.learning_rate for record in fit(small(), train=train, settings=settings, rng=rng()).history]
+    assert rates[1] > rates[2] > rates[3]
+    assert rates[3:] == pytest.approx([0.005] * 5)
+
+
+def test_settings_that_contradict_each_other_are_refused(train, validation):
+    for changes, match in (({"averaged": 1.0}, "share"), ({"averaged": 0.2, "patience": 2}, "exclude each other")):
+        with pytest.raises(InvalidRequestError, match=match):
+            fit(small(), train=train, validation=validation, settings=quick(**changes), rng=rng())
 
 
 def test_a_network_that_cannot_change_is_not_trained(train):

@@ -42,7 +42,7 @@ def seconds_per_step(
     trial = copy.deepcopy(model)
 
     def run(steps: int) -> float:
-        few = replace(settings, steps=steps, patience=None)
+        few = replace(settings.unwatched(), steps=steps)
         began = clock()
         fit(trial, train=train, settings=few, rng=torch.Generator().manual_seed(0), objective=objective)
         return clock() - began
@@ -59,6 +59,8 @@ def seconds_per_step(
 def within(settings: TrainingSettings, *, minutes: float, seconds_a_step: float, n_crystals: int) -> TrainingSettings:
     """Shorten a run to what fits into a budget, never lengthen it; the schedule is shortened with it.
 
+    The validation set decides nothing in such a run: no epoch is the best one, and a `Plateau` becomes a fall.
+
     Args:
         settings: the paper's.
         minutes: of training.
@@ -67,4 +69,4 @@ def within(settings: TrainingSettings, *, minutes: float, seconds_a_step: float,
     """
     affordable = max(1, math.floor(60.0 * minutes / seconds_a_step))
     steps, _ = settings.length(n_crystals)
-    return replace(settings, steps=min(steps, affordable), patience=None, validate_every=10**9)
+    return replace(settings.unwatched(), steps=min(steps, affordable), validate_every=10**9)

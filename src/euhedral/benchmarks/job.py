@@ -141,7 +141,7 @@ def train_and_predict(job: Job, *, asked: Protocol, parts: Parts, test: Sequence
         settings = within(published, minutes=minutes, seconds_a_step=a_step, n_crystals=len(sets[0]))
     began = time.process_time()
     fit(
-        model, train=sets[0], validation=sets[1] if settings.patience else None, settings=settings,
+        model, train=sets[0], validation=sets[1] if settings.watches else None, settings=settings,
         rng=torch.Generator().manual_seed(job.seed), checkpoint=folder / "checkpoint.safetensors",
     )  # fmt: skip
     training_seconds = (time.process_time() - began) / asked.threads

@@ -23,11 +23,13 @@ class Progress:
         run: a description of the run; a checkpoint of another run is refused.
         history: one record an epoch.
         best: the best weights so far and the epoch they are from; None when every epoch's weights are taken.
+        average: how many steps' weights were averaged, and their means; None before the first.
     """
 
     run: str
     history: tuple[Mapping[str, Any], ...] = ()
     best: tuple[int, Mapping[str, Tensor]] | None = None
+    average: tuple[int, Mapping[str, Tensor]] | None = None
 
 
 def save_checkpoint(
@@ -52,10 +54,13 @@ def save_checkpoint(
     tensors["rng"] = rng.get_state()
     if progress.best is not None:
         tensors |= {f"best.{name}": value for name, value in progress.best[1].items()}
+    if progress.average is not None:
+        tensors |= {f"average.{name}": value for name, value in progress.average[1].items()}
     head = {
         "run": progress.run,
         "history": [dict(record) for record in progress.history],
         "best_epoch": progress.best[0] if progress.best else None,
+        "averaged": progress.average[0] if progress.average else None,
         "optimizer": plain,
     }
     stored = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
@@ -89,7 +94,14 @@ def load_checkpoint(
     best = None
     if head["best_epoch"] is not None:
         best = (int(head["best_epoch"]), _under(tensors, "best."))
-    return Progress(run=run, history=tuple(head["history"]), best=best)
+    average = None
+    if head.get("averaged"):
+        device = next(model.parameters()).device
+        average = (
+            int(head["averaged"]),
+            {name: value.to(device) for name, value in _under(tensors, "average.").items()},
+        )
+    return Progress(run=run, history=tuple(head["history"]), best=best, average=average)
 
 
 def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -23,9 +23,11 @@ from euhedral.errors import DivergedError, InvalidRequestError
 from euhedral.nn.scaling import TargetScaling
 from euhedral.tasks.property import PropertyModel
 from euhedral.tasks.targets import kinds_of
+from euhedral.training.averaging import WeightAverage, settle_normalisation
 from euhedral.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from euhedral.training.graph_set import GraphSet
 from euhedral.training.objective import Objective, Supervised, fit_scaling
+from euhedral.training.schedules import MomentumCycle, Plateau
 from euhedral.training.settings import TrainingSettings
 
 _LOG = logging.getLogger(__name__)
@@ -82,7 +84,8 @@ def fit(
         model: a `TrainableModel`, on the device and in the dtype to train in. Its target scaling is set from the labels. With
             an objective of its own any module will do.
         train: crystals with labels, on the same device; NaN labels take no part.
-        validation: crystals whose error is reported after each epoch, and decides on stopping when `patience` is set.
+        validation: crystals whose error is reported after each epoch; it decides on stopping when `patience` is set, and on
+            the learning rate when the schedule is a `Plateau`.
         settings: how to train.
         rng: decides on everything random; seed it.
         checkpoint: file to keep the run's state in; a run that finds its own state there goes on from it.
@@ -92,13 +95,12 @@ def fit(
         keep_scaling: leave the target scaling as it is, for a network that was trained before.
 
     Raises:
-        InvalidRequestError: the model cannot be trained so, nothing in it would change, or patience is set without a
-            validation set.
+        InvalidRequestError: the model cannot be trained so, nothing in it would change, or the settings contradict each other
+            or need a validation set.
         DivergedError: a loss is not finite; the message names the batch.
         RunFolderError: the checkpoint belongs to another run or cannot be written.
     """
-    if settings.patience is not None and validation is None:
-        raise InvalidRequestError("patience needs a validation set; give one or set patience to None")
+    _check(settings, validation=validation)
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if not parameters:
         raise InvalidRequestError(
@@ -122,6 +124,7 @@ def fit(
         _LOG.info("going on after epoch %d of %s", len(progress.history), path)
     history = [Epoch(**record) for record in progress.history]  # type: ignore[arg-type]
     best = progress.best
+    average = WeightAverage(*progress.average) if progress.average else WeightAverage()
 
     epochs = settings.length(len(train))[1]
     while len(history) < epochs and not _should_stop(history, patience=settings.patience):
@@ -132,8 +135,9 @@ def fit(
             settings=settings,
             optimizer=optimizer,
             rng=rng,
-            epoch=len(history),
+            history=history,
             objective=make_small,
+            average=average,
         )
         number = len(history) + 1
         due = validation is not None and (number % settings.validate_every == 0 or number == epochs)
@@ -143,47 +147,21 @@ def fit(
         if settings.patience is not None and errors and _best_epoch(history) == number:
             best = (number, {name: value.detach().clone() for name, value in module.state_dict().items()})
         if path is not None and (len(history) % checkpoint_every == 0 or len(history) == epochs):
-            progress = Progress(run=run, history=tuple(asdict(record) for record in history), best=best)
+            progress = Progress(
+                run=run, history=tuple(asdict(record) for record in history), best=best,
+                average=(average.count, average.means) if average.count else None,
+            )  # fmt: skip
             save_checkpoint(path, model=module, optimizer=optimizer, rng=rng, progress=progress)
         _LOG.info("epoch %d: loss %.4f, validation %s", len(history), loss, errors)
         if on_epoch is not None:
             on_epoch(history[-1])
     if best is not None:
         module.load_state_dict(best[1])
+    if average.count:
+        average.put(module)
     settle_normalisation(module, train, batch_size=settings.batch_size)
     module.eval()
     return Fit(history=tuple(history), epoch=best[0] if best else len(history))
-
-
-@torch.no_grad()
-def settle_normalisation(model: nn.Module, data: GraphSet, *, batch_size: int) -> None:
-    """Replace the running statistics of batch normalisation by averages over a whole set, with the weights as they are.
-
-    The running ones remember some ten batches, and heavy-tailed sums of messages make them jump from batch to batch.
-
-    Args:
-        model: changed in place; one without batch normalisation is left as it is.
-        data: the training set.
-        batch_size: as in training.
-
-    Source: Wu and Johnson 2021, arXiv:2105.07576, section 3 ("precise batch normalisation").
-    """
-    layers = [layer for layer in model.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]  # noqa: SLF001
-    if not layers:
-        return
-    momenta = [layer.momentum for layer in layers]
-    for layer in layers:
-        layer.reset_running_stats()
-        layer.momentum = None
-    training = model.training
-    model.train()
-    order = torch.randperm(len(data), generator=torch.Generator().manual_seed(0)).to(data.batch.device)
-    with torch.compiler.set_stance("force_eager"):  # a second mode, used once, is not worth compiling
-        for batch in data.batches(order, size=batch_size):
-            model(*batch)
-    model.train(training)
-    for layer, momentum in zip(layers, momenta, strict=True):
-        layer.momentum = momentum
 
 
 @torch.no_grad()
@@ -235,14 +213,15 @@ def _looked_at(
 
 def _epoch(
     module: nn.Module, *, train: GraphSet, settings: TrainingSettings, optimizer: torch.optim.Optimizer,
-    rng: torch.Generator, epoch: int, objective: Objective,
+    rng: torch.Generator, history: Sequence[Epoch], objective: Objective, average: WeightAverage,
 ) -> float:  # fmt: skip
     module.train()
+    epoch = len(history)
     device = train.batch.device
     seed = int(torch.randint(2**62, (), generator=rng))
     shuffled = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed)).to(device)
     n_batches = math.ceil(len(train) / settings.batch_size)
-    steps = settings.length(len(train))[0]
+    steps, epochs = settings.length(len(train))
     total, done = torch.zeros((), device=device), 0
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
@@ -250,9 +229,7 @@ def _epoch(
             step = epoch * n_batches + index + 1
             if step > steps:
                 break
-            factor = settings.schedule(step / steps)
-            for group in optimizer.param_groups:
-                group["lr"] = settings.optimizer.learning_rate * factor
+            _set_rate(optimizer, settings=settings, progress=step / steps, history=history, epochs=epochs)
             optimizer.zero_grad(set_to_none=True)
             loss = objective(module, batch, graph)
             if not torch.isfinite(loss):
@@ -264,20 +241,54 @@ def _epoch(
             if settings.clip is not None:
                 nn.utils.clip_grad_norm_(module.parameters(), settings.clip)
             optimizer.step()
+            if step > steps * (1.0 - settings.averaged):
+                average.add(module)
             total += loss.detach()
             done += 1
     return total.item() / done
 
 
-def _best_epoch(history: Sequence[Epoch]) -> int:
-    """The epoch with the least validation error, each target's in units of its first one, so that units do not matter."""
+def _set_rate(
+    optimizer: torch.optim.Optimizer, *, settings: TrainingSettings, progress: float, history: Sequence[Epoch], epochs: int,
+) -> None:  # fmt: skip
+    """Give the optimizer its learning rate, and its momentum where the schedule has one."""
+    schedule = settings.schedule
+    progress = min(progress, 1.0 - settings.averaged)
+    factor = schedule.after(_scores(history), epochs=epochs) if isinstance(schedule, Plateau) else schedule(progress)
+    for group in optimizer.param_groups:
+        group["lr"] = settings.optimizer.learning_rate * factor
+        if isinstance(schedule, MomentumCycle):
+            if "betas" in group:
+                group["betas"] = (schedule.momentum(progress), group["betas"][1])
+            else:
+                group["momentum"] = schedule.momentum(progress)
+
+
+def _check(settings: TrainingSettings, *, validation: GraphSet | None) -> None:
+    if settings.watches and validation is None:
+        what = "patience" if settings.patience is not None else "the schedule Plateau"
+        raise InvalidRequestError(f"{what} needs a validation set; give one or take `settings.unwatched()`")
+    if not 0.0 <= settings.averaged < 1.0:
+        raise InvalidRequestError(f"averaged is a share of the run in [0, 1), got {settings.averaged}")
+    if settings.averaged and settings.patience is not None:
+        raise InvalidRequestError(
+            "averaged weights and the best of the epochs (patience) exclude each other; set one of them"
+        )
+
+
+def _scores(history: Sequence[Epoch]) -> list[tuple[int, float]]:
+    """Each look's (epoch, validation error), each target's in units of its first one, so that units do not matter."""
     looked = [record for record in history if record.validation]
-    first = looked[0].validation
+    first = looked[0].validation if looked else {}
+    return [
+        (record.epoch, sum(error / max(first[name], 1e-12) for name, error in record.validation.items()))
+        for record in looked
+    ]
 
-    def score(record: Epoch) -> float:
-        return sum(error / max(first[name], 1e-12) for name, error in record.validation.items())
 
-    return min(looked, key=score).epoch
+def _best_epoch(history: Sequence[Epoch]) -> int:
+    """The epoch with the least validation error."""
+    return min(_scores(history), key=lambda look: look[1])[0]
 
 
 def _should_stop(history: Sequence[Epoch], *, patience: int | None) -> bool:

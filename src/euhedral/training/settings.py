@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from euhedral.errors import InvalidRequestError, unknown_name
+from euhedral.training.choice import Choice
+from euhedral.training.optimizers import Adam, AdamW, OptimizerChoice, StochasticGradient
+from euhedral.training.schedules import (
+    Constant,
+    Cosine,
+    Exponential,
+    InverseRoot,
+    MomentumCycle,
+    OneCycle,
+    Plateau,
+    Polynomial,
+    Schedule,
+    Steps,
+)
 
 
 class Loss(Protocol):
@@ -55,160 +69,8 @@ class HuberLoss:
         return torch.where(size < self.delta, 0.5 * size.square(), self.delta * (size - 0.5 * self.delta))
 
 
-class Schedule(Protocol):
-    """The learning rate through a run, as a factor."""
-
-    def __call__(self, progress: float) -> float:
-        """Map progress in [0, 1] to a factor."""
-        ...
-
-
-@dataclass(frozen=True)
-class Constant:
-    """The same learning rate from beginning to end."""
-
-    def __call__(self, progress: float) -> float:  # noqa: ARG002  the protocol's argument
-        """Map progress in [0, 1] to a factor."""
-        return 1.0
-
-
-@dataclass(frozen=True)
-class OneCycle:
-    """A linear rise and a cosine fall (Smith and Topin 2018, arXiv:1708.07120).
-
-    Args:
-        warmup: share of the run in which it rises.
-        floor: factor at both ends.
-    """
-
-    warmup: float = 0.15
-    floor: float = 1e-3
-
-    def __call__(self, progress: float) -> float:
-        """Map progress in [0, 1] to a factor."""
-        if progress < self.warmup:
-            return self.floor + (1.0 - self.floor) * progress / self.warmup
-        fall = (progress - self.warmup) / (1.0 - self.warmup)
-        return self.floor + (1.0 - self.floor) * 0.5 * (1.0 + math.cos(math.pi * fall))
-
-
-@dataclass(frozen=True)
-class Steps:
-    """A tenth of the learning rate after each milestone.
-
-    Args:
-        milestones: shares of the run.
-    """
-
-    milestones: tuple[float, ...]
-
-    def __call__(self, progress: float) -> float:
-        """Map progress in [0, 1] to a factor."""
-        return 0.1 ** sum(progress >= milestone for milestone in self.milestones)
-
-
-@dataclass(frozen=True)
-class Exponential:
-    """A fall by a constant factor.
-
-    Args:
-        end: factor at the end of the run.
-    """
-
-    end: float = 0.01
-
-    def __call__(self, progress: float) -> float:
-        """Map progress in [0, 1] to a factor."""
-        return self.end**progress
-
-
-@dataclass(frozen=True)
-class Cosine:
-    """A cosine fall (Loshchilov and Hutter 2017, arXiv:1608.03983), with a linear rise before it if asked for.
-
-    Args:
-        warmup: share of the run in which it rises.
-        floor: factor at the end.
-    """
-
-    warmup: float = 0.0
-    floor: float = 0.0
-
-    def __call__(self, progress: float) -> float:
-        """Map progress in [0, 1] to a factor."""
-        if progress < self.warmup:
-            return progress / self.warmup
-        fall = (progress - self.warmup) / (1.0 - self.warmup)
-        return self.floor + (1.0 - self.floor) * 0.5 * (1.0 + math.cos(math.pi * fall))
-
-
-class OptimizerChoice(Protocol):
-    """Makes an optimizer."""
-
-    learning_rate: float
-
-    def make(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        """Build it for these parameters."""
-        ...
-
-
-@dataclass(frozen=True)
-class AdamW:
-    """Adam with decoupled weight decay (Loshchilov and Hutter 2019, arXiv:1711.05101).
-
-    Args:
-        learning_rate: at the schedule's factor 1.
-        weight_decay: per unit of learning rate.
-    """
-
-    learning_rate: float = 2e-3
-    weight_decay: float = 1e-2
-
-    def make(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        """Build it for these parameters."""
-        return torch.optim.AdamW(parameters, lr=self.learning_rate, weight_decay=self.weight_decay)
-
-
-@dataclass(frozen=True)
-class Adam:
-    """Adam (Kingma and Ba 2015, arXiv:1412.6980).
-
-    Args:
-        learning_rate: at the schedule's factor 1.
-        weight_decay: L2 penalty.
-    """
-
-    learning_rate: float = 1e-3
-    weight_decay: float = 0.0
-
-    def make(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        """Build it for these parameters."""
-        return torch.optim.Adam(parameters, lr=self.learning_rate, weight_decay=self.weight_decay)
-
-
-@dataclass(frozen=True)
-class StochasticGradient:
-    """Gradient descent with momentum.
-
-    Args:
-        learning_rate: at the schedule's factor 1.
-        momentum: share of the last step that is kept.
-        weight_decay: L2 penalty.
-    """
-
-    learning_rate: float = 1e-2
-    momentum: float = 0.9
-    weight_decay: float = 0.0
-
-    def make(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        """Build it for these parameters."""
-        return torch.optim.SGD(
-            parameters, lr=self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay
-        )
-
-
-@dataclass(frozen=True)
-class TrainingSettings:
+@dataclass(frozen=True, repr=False)
+class TrainingSettings(Choice):
     """How to train.
 
     Args:
@@ -222,17 +84,30 @@ class TrainingSettings:
         clip: largest norm of the gradient; None for no limit.
         validate_every: epochs between two looks at the validation set; the last epoch is always followed by one.
         steps: where given, the run ends after so many batches, perhaps amid an epoch, and `epochs` is not looked at.
+        averaged: share of the run at whose end the learning rate stays where it is and the weights of all steps are averaged
+            (Izmailov et al. 2018, arXiv:1803.05407); the average is what training leaves.
     """
 
     epochs: int = 100
     batch_size: int = 128
     optimizer: OptimizerChoice = field(default_factory=AdamW)
-    schedule: Schedule = field(default_factory=OneCycle)
+    schedule: Schedule | Plateau = field(default_factory=OneCycle)
     loss: Loss = field(default_factory=AbsoluteLoss)
     patience: int | None = None
     clip: float | None = 10.0
     validate_every: int = 1
     steps: int | None = None
+    averaged: float = field(default=0.0, repr=False)
+
+    @property
+    def watches(self) -> bool:
+        """Whether the validation set decides on anything: when to stop, or when the learning rate falls."""
+        return self.patience is not None or isinstance(self.schedule, Plateau)
+
+    def unwatched(self) -> TrainingSettings:
+        """The same, for a run of which the validation set decides nothing."""
+        schedule = self.schedule.unwatched() if isinstance(self.schedule, Plateau) else self.schedule
+        return replace(self, schedule=schedule, patience=None)
 
     def length(self, n_crystals: int) -> tuple[int, int]:
         """Batches and (begun) epochs of a whole run on so many crystals."""
@@ -243,7 +118,8 @@ class TrainingSettings:
 
 _OPTIMIZERS: Final[Mapping[str, type]] = {"adamw": AdamW, "adam": Adam, "sgd": StochasticGradient}
 _SCHEDULES: Final[Mapping[str, type]] = {
-    "constant": Constant, "one_cycle": OneCycle, "steps": Steps, "exponential": Exponential, "cosine": Cosine,
+    "constant": Constant, "one_cycle": OneCycle, "momentum_cycle": MomentumCycle, "steps": Steps, "cosine": Cosine,
+    "exponential": Exponential, "polynomial": Polynomial, "inverse_root": InverseRoot, "plateau": Plateau,
 }  # fmt: skip
 _LOSSES: Final[Mapping[str, type]] = {"absolute": AbsoluteLoss, "squared": SquaredLoss, "huber": HuberLoss}
 

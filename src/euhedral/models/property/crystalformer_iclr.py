@@ -29,8 +29,6 @@ Departures:
   the same.
 - Equal atoms and equal images are worked on once, with their number (`condensed`): the same numbers.
 - An embedding of all 118 elements replaces the map of 98 one-hot vectors.
-- The authors average the weights of the last 50 epochs and let the learning rate fall with the root of the steps; the row's training has
-  an exponential fall to the same end.
 """
 
 from __future__ import annotations
