@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from euhedral.training.graph_set import GraphSet
-from euhedral.training.loop import fit
+from euhedral.training.loop import Preparable, fit
 from euhedral.training.objective import Objective
 from euhedral.training.settings import TrainingSettings
 
@@ -40,6 +40,8 @@ def seconds_per_step(
         clock: tells seconds; those of all threads together, as it stands.
     """
     trial = copy.deepcopy(model)
+    if objective is None and isinstance(trial, Preparable):
+        objective = trial.prepare(train.labels(trial.targets), rng=torch.Generator().manual_seed(0))
 
     def run(steps: int) -> float:
         few = replace(settings.unwatched(), steps=steps)

@@ -24,12 +24,14 @@ class Progress:
         history: one record an epoch.
         best: the best weights so far and the epoch they are from; None when every epoch's weights are taken.
         average: how many steps' weights were averaged, and their means; None before the first.
+        preparation: the seed with which the model was prepared; None for one that needs none.
     """
 
     run: str
     history: tuple[Mapping[str, Any], ...] = ()
     best: tuple[int, Mapping[str, Tensor]] | None = None
     average: tuple[int, Mapping[str, Tensor]] | None = None
+    preparation: int | None = None
 
 
 def save_checkpoint(
@@ -60,6 +62,7 @@ def save_checkpoint(
         "run": progress.run,
         "history": [dict(record) for record in progress.history],
         "best_epoch": progress.best[0] if progress.best else None,
+        "preparation": progress.preparation,
         "averaged": progress.average[0] if progress.average else None,
         "optimizer": plain,
     }
@@ -76,14 +79,7 @@ def load_checkpoint(
         FileFormatError: the file is not a checkpoint.
         RunFolderError: it belongs to a run with other settings, data or model.
     """
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="pt") as file:
-            head = json.loads((file.metadata() or {})["progress"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a mapping
-    except (SafetensorError, OSError, KeyError, json.JSONDecodeError) as error:
-        raise FileFormatError(f"{path} is not a training checkpoint ({error}); delete it to start again") from error
+    head, tensors = _read(path, tensors=True)
     if head["run"] != run:
         raise RunFolderError(
             f"{path} belongs to another run ({head['run']}), this one is {run}; choose another file or delete it"
@@ -101,7 +97,29 @@ def load_checkpoint(
             int(head["averaged"]),
             {name: value.to(device) for name, value in _under(tensors, "average.").items()},
         )
-    return Progress(run=run, history=tuple(head["history"]), best=best, average=average)
+    preparation = head.get("preparation")
+    return Progress(run=run, history=tuple(head["history"]), best=best, average=average, preparation=preparation)
+
+
+def preparation_of(path: Path) -> int | None:
+    """Return the seed with which a run's model was prepared, if it was.
+
+    Raises:
+        FileFormatError: the file is not a checkpoint.
+    """
+    return _read(path, tensors=False)[0].get("preparation")
+
+
+def _read(path: Path, *, tensors: bool) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            head = json.loads((file.metadata() or {})["progress"])
+            names = file.keys() if tensors else ()
+            return head, {name: file.get_tensor(name) for name in names}
+    except (SafetensorError, OSError, KeyError, json.JSONDecodeError) as error:
+        raise FileFormatError(f"{path} is not a training checkpoint ({error}); delete it to start again") from error
 
 
 def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -24,7 +24,7 @@ from euhedral.nn.scaling import TargetScaling
 from euhedral.tasks.property import PropertyModel
 from euhedral.tasks.targets import kinds_of
 from euhedral.training.averaging import WeightAverage, settle_normalisation
-from euhedral.training.checkpoint import Progress, load_checkpoint, save_checkpoint
+from euhedral.training.checkpoint import Progress, load_checkpoint, preparation_of, save_checkpoint
 from euhedral.training.graph_set import GraphSet
 from euhedral.training.objective import Objective, Supervised, fit_scaling
 from euhedral.training.schedules import MomentumCycle, Plateau
@@ -38,6 +38,20 @@ class TrainableModel(PropertyModel, Protocol):
     """A property model whose last step brings its numbers to the targets' units."""
 
     scaling: TargetScaling
+
+
+@runtime_checkable
+class Preparable(Protocol):
+    """A model that first looks at the labels and then says what to make small."""
+
+    def prepare(self, labels: Mapping[str, Tensor], *, rng: torch.Generator) -> Objective:
+        """Change the model in place and return the objective of its training.
+
+        Args:
+            labels: {target: (B, ...) or (N, ...)} of the training set; NaN where one is not known.
+            rng: decides on everything random; the same seed must give the same bits, since a run that goes on prepares again.
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -81,8 +95,8 @@ def fit(
     """Train a network in place; leaves it in evaluation mode.
 
     Args:
-        model: a `TrainableModel`, on the device and in the dtype to train in. Its target scaling is set from the labels. With
-            an objective of its own any module will do.
+        model: a `TrainableModel`, on the device and in the dtype to train in. Its target scaling is set from the labels, and
+            one that is `Preparable` is prepared. With an objective any module will do.
         train: crystals with labels, on the same device; NaN labels take no part.
         validation: crystals whose error is reported after each epoch; it decides on stopping when `patience` is set, and on
             the learning rate when the schedule is a `Plateau`.
@@ -91,7 +105,7 @@ def fit(
         checkpoint: file to keep the run's state in; a run that finds its own state there goes on from it.
         on_epoch: called after each epoch, for progress.
         checkpoint_every: epochs between two writings of the checkpoint.
-        objective: what to make small, where it is not the error of labels: a pre-training.
+        objective: what to make small, where it is neither the error of labels nor what the model itself says: a pre-training.
         keep_scaling: leave the target scaling as it is, for a network that was trained before.
 
     Raises:
@@ -101,25 +115,28 @@ def fit(
         RunFolderError: the checkpoint belongs to another run or cannot be written.
     """
     _check(settings, validation=validation)
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    if not parameters:
-        raise InvalidRequestError(
-            f"{type(model).__name__} has no parameter that training may change; unfreeze some of it"
-        )
-    labels: dict[str, Tensor] = {}
+    path = Path(checkpoint) if checkpoint is not None and Path(checkpoint).exists() else None
+    make_small, labels, preparation = objective or Supervised(settings.loss), {}, None
     if objective is None:
         if not isinstance(model, TrainableModel):
             raise InvalidRequestError(f"{type(model).__name__} cannot be trained here: it has no target scaling")
         labels = train.labels(model.targets)
         if not keep_scaling:
             fit_scaling(model, labels=labels)
-    make_small = objective or Supervised(settings.loss)
+        if isinstance(model, Preparable):
+            preparation = preparation_of(path) if path else None
+            preparation = int(torch.randint(2**62, (), generator=rng)) if preparation is None else preparation
+            make_small = model.prepare(labels, rng=torch.Generator().manual_seed(preparation))
     module = cast("nn.Module", model)
+    parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    if not parameters:
+        raise InvalidRequestError(
+            f"{type(model).__name__} has no parameter that training may change; unfreeze some of it"
+        )
     optimizer = settings.optimizer.make(parameters)
     run = _describe(module, train=train, labels=labels, settings=settings)
-    path = Path(checkpoint) if checkpoint is not None else None
     progress = Progress(run=run)
-    if path is not None and path.exists():
+    if path is not None:
         progress = load_checkpoint(path, model=module, optimizer=optimizer, rng=rng, run=run)
         _LOG.info("going on after epoch %d of %s", len(progress.history), path)
     history = [Epoch(**record) for record in progress.history]  # type: ignore[arg-type]
@@ -146,12 +163,12 @@ def fit(
         history.append(Epoch(number, loss, errors, rate, time.perf_counter() - began))
         if settings.patience is not None and errors and _best_epoch(history) == number:
             best = (number, {name: value.detach().clone() for name, value in module.state_dict().items()})
-        if path is not None and (len(history) % checkpoint_every == 0 or len(history) == epochs):
+        if checkpoint is not None and (len(history) % checkpoint_every == 0 or len(history) == epochs):
             progress = Progress(
                 run=run, history=tuple(asdict(record) for record in history), best=best,
-                average=(average.count, average.means) if average.count else None,
+                average=(average.count, average.means) if average.count else None, preparation=preparation,
             )  # fmt: skip
-            save_checkpoint(path, model=module, optimizer=optimizer, rng=rng, progress=progress)
+            save_checkpoint(Path(checkpoint), model=module, optimizer=optimizer, rng=rng, progress=progress)
         _LOG.info("epoch %d: loss %.4f, validation %s", len(history), loss, errors)
         if on_epoch is not None:
             on_epoch(history[-1])

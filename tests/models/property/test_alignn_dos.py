@@ -6,9 +6,9 @@ import torch
 from euhedral.core.batch import CrystalBatch
 from euhedral.data import load
 from euhedral.errors import InvalidRequestError, MissingDataError
-from euhedral.models.property.alignn_dos import AEALIGNN, DALIGNN, CodeError, fit_autoencoder
+from euhedral.models.property.alignn_dos import AEALIGNN, DALIGNN, fit_autoencoder
 from euhedral.training.graph_set import GraphSet
-from euhedral.training.loop import fit
+from euhedral.training.loop import Preparable, fit
 from euhedral.training.settings import Adam, TrainingSettings
 
 DOS = {"kind": "spectrum", "name": "dos", "size": 40}
@@ -71,30 +71,60 @@ def labelled(crystals):
     return [crystals[name].replace(props={"dos": spectra[i].numpy()}) for i, name in enumerate(names)]
 
 
+class Quick(AEALIGNN):
+    """With a short preparation."""
+
+    def prepare(self, labels, *, rng, steps=300):
+        return super().prepare(labels, rng=rng, steps=steps)
+
+
+def quick(seed=0):
+    torch.manual_seed(seed)
+    return Quick(targets=[DOS], code=4, decoder_widths=(64, 32), **SMALL)
+
+
 def test_what_is_learnt_are_codes_and_what_is_given_are_spectra(crystals):
-    model = small()
+    model = quick()
+    assert isinstance(model, Preparable)
     data = GraphSet.from_crystals(labelled(crystals), spec=model.graph, targets=["dos"])
-    autoencoder = model.prepare({"dos": moving_peaks(300, seed=4)}, rng=seeded(), steps=300)
-    decoder = {name: value.clone() for name, value in model.decoder.state_dict().items()}
+    decoders = []
     settings = TrainingSettings(epochs=150, batch_size=6, optimizer=Adam(learning_rate=1e-2))
-    objective = CodeError(autoencoder)
-    before = objective(model, data.batch, data.graph)
-    fit(model, train=data, settings=settings, rng=seeded(), objective=objective)
-    with torch.no_grad():
-        assert objective(model, data.batch, data.graph) < 0.05 * before
-        found, truth = model(data.batch, data.graph)["dos"], data.batch.targets["dos"]
-        assert (found - autoencoder(truth)).abs().mean() < 0.05
-    assert all(torch.equal(value, decoder[name]) for name, value in model.decoder.state_dict().items())
+    done = fit(
+        model, train=data, validation=data, settings=settings, rng=seeded(),
+        on_epoch=lambda _: decoders.append([value.clone() for value in model.decoder.state_dict().values()]),
+    )  # fmt: skip
+    assert done.history[-1].loss < 0.05 * done.history[0].loss
+    assert done.history[-1].validation["dos"] < 0.06  # of the spectra, not of the codes
+    assert all(torch.equal(*pair) for pair in zip(decoders[0], decoders[-1], strict=True))
+
+
+def test_a_run_goes_on_with_the_codes_that_it_began_with(crystals, tmp_path):
+    data = GraphSet.from_crystals(labelled(crystals), spec=quick().graph, targets=["dos"])
+    settings = TrainingSettings(epochs=4, batch_size=3)
+    whole = quick()
+    fit(whole, train=data, settings=settings, rng=seeded())
+
+    def kill(epoch):
+        if epoch.epoch == 2:
+            raise KeyboardInterrupt
+
+    path = tmp_path / "run.safetensors"
+    with pytest.raises(KeyboardInterrupt):
+        fit(quick(), train=data, settings=settings, rng=seeded(), checkpoint=path, on_epoch=kill)
+    resumed = quick(seed=9)
+    fit(resumed, train=data, settings=settings, rng=torch.Generator().manual_seed(77), checkpoint=path)
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name
 
 
 def test_crystals_whose_spectrum_is_not_known_take_no_part(crystals):
     model = small()
     chosen = labelled(crystals)[:2]
-    autoencoder = model.prepare({"dos": moving_peaks(50, seed=4)}, rng=seeded(), steps=2)
+    objective = model.prepare({"dos": moving_peaks(50, seed=4)}, rng=seeded(), steps=2)
     losses = []
     for added in ([], [crystals["hexagonal"]]):
         data = GraphSet.from_crystals([*chosen, *added], spec=model.graph, targets=["dos"])
-        losses.append(CodeError(autoencoder)(model, data.batch, data.graph).item())
+        losses.append(objective(model, data.batch, data.graph).item())
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
 
 

@@ -16,11 +16,8 @@ states/eV/electron on the electronic densities of states of JARVIS-DFT.
 | bins | `size` of the target |
 | latent dimension | `code` |
 
-AE-ALIGNN is trained in two steps:
-
-    autoencoder = model.prepare({"dos": spectra}, rng=rng)              # the training set's, as they are labelled
-    fit(model, train=..., objective=CodeError(autoencoder), ...)        # what is learnt are codes
-    model(batch, graph)["dos"]                                          # decoded
+AE-ALIGNN is trained in two steps, both of which `training.loop.fit` takes: `AEALIGNN.prepare` trains the autoencoder on the spectra
+of the training set, and what the network then learns are codes.
 
 Departures:
 
@@ -32,7 +29,6 @@ Departures:
   at 12 numbers it leaves 0.6 of the squared error that principal components leave of phonon spectra not seen, and 0.8 when
   trained on the spectra alone.
 - Codes are learnt in units of their deviation over the training set, so that all count alike.
-- Without `prepare` the decoder begins at random and is trained together with the network.
 """
 
 from __future__ import annotations
@@ -170,8 +166,8 @@ class AEALIGNN(nn.Module):
         """(B, width) mean over the atoms."""
         return _pooled(self.network, batch, graph)
 
-    def prepare(self, labels: Mapping[str, Tensor], *, rng: torch.Generator, steps: int = 6000) -> SpectrumAutoencoder:
-        """Train an autoencoder on spectra, take over its decoder, and keep it as it is from then on.
+    def prepare(self, labels: Mapping[str, Tensor], *, rng: torch.Generator, steps: int = 6000) -> CodeError:
+        """Train an autoencoder on spectra, take over its decoder for good, and return what is to be made small from then on.
 
         Args:
             labels: {target: (M, size)} those of the training set; rows with NaN take no part.
@@ -199,7 +195,7 @@ class AEALIGNN(nn.Module):
         self.code_scaling.set(
             mean=codes.mean(0), std=torch.where(deviation > 0.0, deviation, torch.ones_like(deviation))
         )
-        return autoencoder
+        return CodeError(autoencoder)
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,7 +203,7 @@ class CodeError:
     """The objective of AE-ALIGNN: the squared error of codes, in units of their deviation.
 
     Args:
-        autoencoder: as `AEALIGNN.prepare` returned it.
+        autoencoder: whose codes are learnt.
     """
 
     autoencoder: SpectrumAutoencoder
