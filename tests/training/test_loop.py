@@ -257,6 +257,20 @@ def test_settled_normalisation_makes_evaluation_agree_with_training_statistics(t
     assert all(layer.momentum == 0.1 for layer in model.modules() if isinstance(layer, nn.BatchNorm1d))
 
 
+def test_normalisation_is_settled_on_so_many_crystals_at_most(train):
+    seen = []
+
+    class Noted(CGCNN):
+        def forward(self, batch, graph):
+            seen.append(len(batch))
+            return super().forward(batch, graph)
+
+    model = Noted(targets=TARGETS, atom_width=8, n_convolutions=1, hidden_width=16)
+    for most in (32, 10_000):
+        settle_normalisation(model, train, batch_size=10, most=most)
+    assert seen == [10] * 3 + [10] * 4  # of 48, and never a rest that would count as much as a whole batch
+
+
 @pytest.mark.parametrize(("loss", "expected"), [(AbsoluteLoss(), [2, 0.05]), (SquaredLoss(), [4, 0.0025]), (HuberLoss(0.1), [0.195, 0.00125])])  # fmt: skip
 def test_losses_are_their_formulas(loss, expected):
     assert loss(torch.tensor([-2.0, 0.05], dtype=torch.float64)).tolist() == pytest.approx(expected)
