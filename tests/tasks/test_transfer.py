@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from euhedral.errors import InvalidRequestError
-from euhedral.tasks.transfer import freeze, take_over
+from euhedral.tasks.transfer import freeze, output_layer, take_over
 
 
 def network(width: int = 4, outputs: int = 1) -> nn.Module:
@@ -33,6 +33,22 @@ def test_what_was_asked_to_stay_stays():
     report = take_over(model, tensors=source.state_dict(), leave=("head.*",))
     assert torch.equal(model.head.weight, before)
     assert report.loaded == ("body.bias", "body.weight")
+    assert report.left == ("head.bias", "head.weight")
+    assert "left out: head.bias, head.weight" in str(report)
+
+
+@pytest.mark.parametrize(
+    ("output", "pattern"),
+    [
+        (nn.Linear(2, 1), ("output.*",)),
+        (nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 1)), ("output.2.*",)),
+        (None, ()),
+    ],
+)
+def test_the_last_layer_is_the_last_map_of_the_output(output, pattern):
+    model = nn.Module()
+    model.output = output
+    assert output_layer(model) == pattern
 
 
 def test_weights_of_another_system_are_refused():

@@ -240,8 +240,24 @@ def test_a_network_goes_on_from_weights_that_were_trained_before(predictor, tmp_
         if name.startswith(("embedding.", "convolutions.")):
             assert torch.equal(value, new.get_parameter(name)), name
     assert not torch.equal(old.hidden[0].weight, new.hidden[0].weight)
-    assert "loaded" in tuned.card["training"]["start"]
+    start = tuned.card["training"]["start"]
+    assert "loaded" in start
+    assert "left out: output.bias, output.weight, scaling.mean, scaling.std" in start
     assert tuned.targets == ("hardness",)
+
+
+def test_a_network_that_goes_on_with_its_target_keeps_its_last_layer_and_scaling(predictor, tmp_path):
+    folder = predictor.save(tmp_path / "before")
+    settings = TrainingSettings(epochs=1, batch_size=16, optimizer=AdamW(learning_rate=0.0))
+    found = {}
+    for leave in (None, ("scaling.*",)):
+        again = recipe(start=str(folder), members=1, settings=settings, leave=leave)
+        tuned = train_ensemble(again, train=cells(32, 8), validation=cells(32, 9), work=tmp_path / f"work-{leave}")
+        found[leave] = tuned.ensemble.members[0]
+    old = predictor.ensemble.members[0]
+    assert torch.equal(found[None].output.weight, old.output.weight)
+    assert torch.equal(found[None].scaling.mean, old.scaling.mean)
+    assert not torch.equal(found[("scaling.*",)].scaling.mean, old.scaling.mean)
 
 
 def test_too_few_crystals_are_refused_before_anything_is_trained(tmp_path):

@@ -21,6 +21,7 @@ class TransferReport:
         missing: names that were not given, and stay as they were.
         unused: names that were given and that the network does not have.
         values: how many numbers were loaded, and how many the network has.
+        left: names that were asked to stay as they were.
     """
 
     loaded: tuple[str, ...]
@@ -28,13 +29,17 @@ class TransferReport:
     missing: tuple[str, ...]
     unused: tuple[str, ...]
     values: tuple[int, int]
+    left: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         share = self.values[0] / max(self.values[1], 1)
-        kept = [*self.misfit, *self.missing]
-        left = f"; as they were: {', '.join(sorted(kept)[:6])}{', ...' if len(kept) > 6 else ''}" if kept else ""
+        kept = _listed("as they were", [*self.misfit, *self.missing]) + _listed("left out", self.left)
         unused = f"; not used: {len(self.unused)}" if self.unused else ""
-        return f"loaded {len(self.loaded)} tensors, {share:.0%} of the network's numbers{left}{unused}"
+        return f"loaded {len(self.loaded)} tensors, {share:.0%} of the network's numbers{kept}{unused}"
+
+
+def _listed(what: str, names: Sequence[str]) -> str:
+    return f"; {what}: {', '.join(sorted(names)[:6])}{', ...' if len(names) > 6 else ''}" if names else ""
 
 
 def take_over(
@@ -67,7 +72,17 @@ def take_over(
         missing=tuple(sorted(wanted - given.keys())),
         unused=tuple(sorted(given.keys() - own.keys())),
         values=(sum(value.numel() for value in fitting.values()), sum(value.numel() for value in own.values())),
+        left=tuple(sorted(own.keys() & given.keys() - wanted)),
     )
+
+
+def output_layer(model: nn.Module) -> tuple[str, ...]:
+    """Pattern of the names of a property model's last layer: the last linear map of its `output`; none without one."""
+    output = getattr(model, "output", None)
+    if not isinstance(output, nn.Module):
+        return ()
+    maps = [name for name, module in output.named_modules(prefix="output") if isinstance(module, nn.Linear)]
+    return (f"{maps[-1] if maps else 'output'}.*",)
 
 
 def freeze(model: nn.Module, *, patterns: Sequence[str]) -> int:

@@ -21,8 +21,8 @@ from euhedral.core.crystal import Crystal
 from euhedral.errors import InvalidRequestError
 from euhedral.models.registry import row
 from euhedral.tasks.property import Prediction
-from euhedral.tasks.targets import KINDS, Category, TargetLike, plain, read_targets
-from euhedral.tasks.transfer import TransferReport, freeze, take_over
+from euhedral.tasks.targets import KINDS, Category, TargetLike, plain, read_targets, target_of
+from euhedral.tasks.transfer import TransferReport, freeze, output_layer, take_over
 from euhedral.tasks.weights import load_weights
 from euhedral.training.conformal import Conformal, coverage_of
 from euhedral.training.ensemble import Ensemble
@@ -57,6 +57,8 @@ class EnsembleRecipe:
             compiler. Results differ in the last digits.
         start: weights to begin from: a shipped name or a folder, of this system or of a pre-training of it; none when empty.
         freeze: patterns of parameter names that stay as they are.
+        leave: patterns of names of the weights to begin from that are not taken over. None leaves the last layer and the target
+            scaling where the targets are others, and where they are the same leaves nothing and keeps the scaling.
     """
 
     system: str = "cgcnn"
@@ -70,6 +72,7 @@ class EnsembleRecipe:
     compiled: bool = False
     start: str = ""
     freeze: tuple[str, ...] = ()
+    leave: tuple[str, ...] | None = None
 
 
 def train_ensemble(
@@ -120,14 +123,14 @@ def train_ensemble(
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed + index)
             member, trained = (cast("nn.Module", system(**config)).to(device) for _ in range(2))
-        taken = _begin_from(recipe, member, index=index)
+        taken, goes_on = _begin_from(recipe, member, index=index)
         if recipe.compiled and hasattr(member, "convolutions"):
             for layer in member.get_submodule("convolutions").children():
                 layer.compile(dynamic=True)
         checkpoint = Path(work) / f"{recipe.system}-member-{index}.safetensors"
         done = fit(
             member, train=sets[0], validation=sets[1], settings=recipe.settings, rng=rng, checkpoint=checkpoint,
-            on_epoch=None if on_epoch is None else (lambda epoch, index=index: on_epoch(index, epoch)),
+            on_epoch=None if on_epoch is None else (lambda epoch, index=index: on_epoch(index, epoch)), keep_scaling=goes_on,
         )  # fmt: skip
         seconds += sum(epoch.seconds for epoch in done.history)
         trained.load_state_dict(member.state_dict())  # into layers that are not compiled
@@ -148,19 +151,28 @@ def train_ensemble(
     )  # fmt: skip
 
 
-def _begin_from(recipe: EnsembleRecipe, member: nn.Module, *, index: int) -> TransferReport | None:
-    """Take over weights and freeze parameters as a recipe says; tells what was taken."""
-    taken = None
+def _begin_from(recipe: EnsembleRecipe, member: nn.Module, *, index: int) -> tuple[TransferReport | None, bool]:
+    """Take over weights and freeze parameters as a recipe says.
+
+    Returns:
+        What was taken, and whether the target scaling was: the network then goes on with its own targets.
+    """
+    taken, goes_on = None, False
     if recipe.start:
-        tensors = load_weights(weights_folder(recipe.start)).tensors
-        networks = {name.split(".")[1] for name in tensors if name.startswith("members.")}
+        weights = load_weights(weights_folder(recipe.start))
+        networks = {name.split(".")[1] for name in weights.tensors if name.startswith("members.")}
         prefix = f"members.{sorted(networks, key=int)[index % len(networks)]}." if networks else ""
-        taken = take_over(member, tensors=tensors, prefix=prefix)
+        same = [target_of(one) for one in weights.config.get("targets", ())] == [
+            target_of(one) for one in recipe.targets
+        ]
+        leave = (() if same else ("scaling.*", *output_layer(member))) if recipe.leave is None else recipe.leave
+        taken = take_over(member, tensors=weights.tensors, prefix=prefix, leave=leave)
+        goes_on = any(name.startswith("scaling.") for name in taken.loaded)
         _LOG.info("network %d, from %s: %s", index + 1, recipe.start, taken)
     if recipe.freeze:
         count = freeze(member, patterns=recipe.freeze)
         _LOG.info("network %d: %d numbers stay as they are", index + 1, count)
-    return taken
+    return taken, goes_on
 
 
 def calibrate(
