@@ -35,9 +35,10 @@ from euhedral.core.crystal import Crystal
 from euhedral.core.writing import write_atomically
 from euhedral.data import load
 from euhedral.models.property.crysdiff import CrysDiff, CrysDiffDenoiser, Denoising
-from euhedral.models.property.crysgnn import CrysGNN, CrysGNNAutoencoder, Distillation, Reconstruction
+from euhedral.models.property.crysgnn import CrysGNN, CrysGNNAutoencoder, Reconstruction
 from euhedral.models.registry import row
 from euhedral.tasks.transfer import take_over
+from euhedral.training.distillation import Distillation
 from euhedral.training.graph_set import GraphSet
 from euhedral.training.loop import fit, mean_errors
 from euhedral.training.objective import Objective, fit_scaling

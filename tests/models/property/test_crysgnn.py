@@ -9,7 +9,6 @@ from euhedral.data import load
 from euhedral.models.property.crysgnn import (
     CrysGNN,
     CrysGNNAutoencoder,
-    Distillation,
     Reconstruction,
     edge_classes,
     likeness_loss,
@@ -17,6 +16,7 @@ from euhedral.models.property.crysgnn import (
 from euhedral.representations.dense import all_pairs
 from euhedral.representations.quotient import quotient
 from euhedral.tasks.transfer import take_over
+from euhedral.training.distillation import Distillation
 from euhedral.training.graph_set import GraphSet
 from euhedral.training.loop import fit
 from euhedral.training.objective import fit_scaling

@@ -108,10 +108,11 @@ class CGCNN(nn.Module):
 
     def latent(self, batch: CrystalBatch, graph: Graph) -> Tensor:
         """(B, hidden_width) the crystals as the last layer sees them."""
-        atoms = self.atom_features(batch, graph)
-        if self.pool_sites_last:
-            return _mean(self._dense(atoms), batch, graph)
-        return self._dense(_mean(atoms, batch, graph))
+        return self._pooled(self.atom_features(batch, graph), batch=batch, graph=graph)
+
+    def from_atoms(self, atoms: Tensor, *, batch: CrystalBatch, graph: Graph) -> dict[str, Tensor]:
+        """Predict {target: (B,)} from (N, atom_width) features of the atoms."""
+        return self.from_latent(self._pooled(atoms, batch=batch, graph=graph))
 
     def from_latent(self, latent: Tensor) -> dict[str, Tensor]:
         """Apply the last layer: {target: (B,)} in the target's unit."""
@@ -135,6 +136,11 @@ class CGCNN(nn.Module):
         for convolution in self.convolutions:
             atoms = convolution(atoms, bonds, graph, weight_of_atom, weight_of_edge)
         return atoms
+
+    def _pooled(self, atoms: Tensor, *, batch: CrystalBatch, graph: Graph) -> Tensor:
+        if self.pool_sites_last:
+            return _mean(self._dense(atoms), batch, graph)
+        return self._dense(_mean(atoms, batch, graph))
 
     def _dense(self, features: Tensor) -> Tensor:
         features = F.softplus(features)

@@ -6,7 +6,8 @@ Prediction for Crystalline Materials", doi:10.1609/aaai.v37i6.25892, arXiv:2301.
 `CrysGNNAutoencoder`, the teacher, makes vectors of atoms from which it must tell, of each atom, the properties of its element;
 of each two atoms of a cell, by how many edges they are joined; and of each crystal, from their mean, the space group, crystals
 of one crystal system being alike (`Reconstruction`). `CrysGNN`, the student, is a shallower network of the same layers with dense
-layers for a property; while it learns the property its vectors of atoms are drawn to the teacher's (`Distillation`):
+layers for a property; while it learns the property its vectors of atoms are drawn to the teacher's
+(`training.distillation.Distillation`):
 
     fit(teacher, train=unlabelled, settings=settings, rng=rng, objective=Reconstruction())
     fit_scaling(student, labels=labelled.labels(student.targets))
@@ -29,12 +30,11 @@ Departures:
 - All atoms of the last shell are neighbours; the released code takes exactly twelve within 8 Angstrom, which cuts shells.
 - Each element has a learnt vector beside its table of properties (`nn.element_embedding`), for elements that the table does
   not tell apart or does not hold.
-- The difference between student and teacher is averaged over the atoms of a batch, in the released code over crystals first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -53,7 +53,7 @@ from euhedral.representations.dense import all_pairs
 from euhedral.representations.graphs import Graph, GraphSpec, Nearest
 from euhedral.representations.quotient import DISTANCE, MULTIPLICITY, ORBIT_SIZE
 from euhedral.representations.space_groups import CRYSTAL_SYSTEM, SPACE_GROUP, WithSpaceGroup
-from euhedral.tasks.targets import TargetLike, kinds_of, read_targets, split_outputs
+from euhedral.tasks.targets import TargetLike, read_targets, split_outputs
 
 #: Classes of a pair of atoms: joined by 0 to 4 edges, or by more.
 N_EDGE_CLASSES: Final = 6
@@ -94,11 +94,15 @@ class CrysGNN(nn.Module):
 
     def forward(self, batch: CrystalBatch, graph: Graph) -> dict[str, Tensor]:
         """Predict {target: (B, ...)} in the target's unit."""
-        return self.from_atoms(self.encoder(batch, graph), batch=batch, graph=graph)
+        return self.from_atoms(self.atom_features(batch, graph), batch=batch, graph=graph)
 
     def latent(self, batch: CrystalBatch, graph: Graph) -> Tensor:
         """(B, hidden_width) the crystals as the last layer sees them."""
-        return self._dense(self.encoder(batch, graph), batch=batch, graph=graph)
+        return self._dense(self.atom_features(batch, graph), batch=batch, graph=graph)
+
+    def atom_features(self, batch: CrystalBatch, graph: Graph) -> Tensor:
+        """(N, width) vectors of the atoms."""
+        return self.encoder(batch, graph)
 
     def from_atoms(self, atoms: Tensor, *, batch: CrystalBatch, graph: Graph) -> dict[str, Tensor]:
         """Predict {target: (B, ...)} from (N, width) features of the atoms."""
@@ -135,7 +139,11 @@ class CrysGNNAutoencoder(nn.Module):
 
     def forward(self, batch: CrystalBatch, graph: Graph) -> Tensor:
         """(N, width) vectors of length one of the atoms."""
-        return F.normalize(self.encoder(batch, graph), dim=1)
+        return F.normalize(self.atom_features(batch, graph), dim=1)
+
+    def atom_features(self, batch: CrystalBatch, graph: Graph) -> Tensor:
+        """(N, width) vectors of the atoms, of any length."""
+        return self.encoder(batch, graph)
 
     def edge_logits(self, atoms: Tensor, *, batch: CrystalBatch) -> Tensor:
         """(P, N_EDGE_CLASSES) for every ordered pair of atoms of each crystal, itself too, ordered by target and source."""
@@ -180,43 +188,6 @@ class Reconstruction:
             "space_groups": F.cross_entropy(model.space_group(crystals), graph.extra[SPACE_GROUP] - 1),
             "likeness": likeness_loss(crystals, graph.extra[CRYSTAL_SYSTEM], temperature=self.temperature),
         }
-
-
-@dataclass(frozen=True, eq=False)
-class Distillation:
-    """What a student learns: its labels, and vectors of atoms that point where the teacher's do.
-
-    Args:
-        teacher: pre-trained; it stays as it is.
-        loss: penalty for an error of a label, in standard deviations of its target.
-        share: of the teacher; the rest is the labels'.
-    """
-
-    teacher: CrysGNNAutoencoder
-    loss: Callable[[Tensor], Tensor]
-    share: float = 0.5
-
-    def __call__(self, model: CrysGNN, batch: CrystalBatch, graph: Graph) -> Tensor:
-        """Return one number to make small."""
-        atoms = model.encoder(batch, graph)
-        predicted = model.from_atoms(atoms, batch=batch, graph=graph)
-        kinds = kinds_of(model)
-        scales = model.scaling.std.split([kind.outputs for kind in kinds.values()])
-        penalties = [
-            kind.penalty(predicted[name], batch.targets[name], scale=scale, loss=self.loss)
-            for (name, kind), scale in zip(kinds.items(), scales, strict=True)
-        ]
-        labels = torch.stack(penalties).mean()
-        return (1.0 - self.share) * labels + self.share * self.distance(atoms, batch=batch, graph=graph)
-
-    def distance(self, atoms: Tensor, *, batch: CrystalBatch, graph: Graph) -> Tensor:
-        """Mean square difference between the directions of (N, width) features and the teacher's vectors."""
-        self.teacher.eval()
-        with torch.no_grad():
-            taught = self.teacher(batch, graph)
-        square = (F.normalize(atoms, dim=1) - taught).square().mean(1)
-        count = graph.extra.get(ORBIT_SIZE, torch.ones_like(square))
-        return (square * count).sum() / count.sum()
 
 
 class AtomEncoder(nn.Module):
