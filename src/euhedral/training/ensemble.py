@@ -1,5 +1,7 @@
 """Deep ensembles: several networks that differ in their random start; their spread says where they guess.
 
+A member may have a spread of its own (`training.dropout`, `training.evidential`).
+
 Source: Lakshminarayanan et al. 2017, arXiv:1612.01474.
 """
 
@@ -7,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -17,19 +18,7 @@ from euhedral.core.batch import CrystalBatch
 from euhedral.errors import InvalidRequestError
 from euhedral.representations.graphs import Graph, GraphSpec
 from euhedral.tasks.targets import kinds_of
-
-
-@dataclass(frozen=True, eq=False)
-class Opinion:
-    """What the members of an ensemble say of B crystals.
-
-    Args:
-        mean: {target: (B, ...) or (N, ...)} in the target's unit; of a class the logarithm of the mean probability.
-        spread: the same; standard deviation over the members.
-    """
-
-    mean: Mapping[str, Tensor]
-    spread: Mapping[str, Tensor]
+from euhedral.training.opinion import Opinion, Opinionated
 
 
 class Ensemble(nn.Module):
@@ -65,11 +54,24 @@ class Ensemble(nn.Module):
         return dict(self.opinion(batch, graph).mean)
 
     def opinion(self, batch: CrystalBatch, graph: Graph) -> Opinion:
-        """Ask every member."""
-        values = [member(batch, graph) for member in self.members]
+        """Ask every member.
+
+        The spread is that between the members. Where they have one of their own, the variances add up (Lakshminarayanan et al.
+        2017, section 2.4: the variance of a mixture).
+        """
+        opinions = [
+            member.opinion(batch, graph) if isinstance(member, Opinionated) else None for member in self.members
+        ]
+        values = [
+            member(batch, graph) if opinion is None else opinion.mean
+            for member, opinion in zip(self.members, opinions, strict=True)
+        ]
         mean, spread = {}, {}
         for name in self.targets:
             stacked = torch.stack([value[name] for value in values])
             mean[name] = self.kinds[name].combined(stacked).clamp(*self.bounds.get(name, (-math.inf, math.inf)))
             spread[name] = stacked.std(0, correction=1) if len(values) > 1 else torch.zeros_like(stacked[0])
+            own = [opinion.spread[name].square() for opinion in opinions if opinion is not None]
+            if own:
+                spread[name] = (spread[name].square() + torch.stack(own).sum(0) / len(values)).sqrt()
         return Opinion(mean=mean, spread=spread)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from euhedral.core.crystal import Crystal
 from euhedral.core.failure import Failure
 from euhedral.errors import FileFormatError, InvalidRequestError, MissingDataError, unknown_name
-from euhedral.models.registry import ROWS, row
+from euhedral.models.registry import ROWS
 from euhedral.tasks.property import Prediction
 from euhedral.tasks.targets import Category
 from euhedral.tasks.weights import Weights, load_weights, save_weights
@@ -24,6 +24,7 @@ from euhedral.training.conformal import Conformal
 from euhedral.training.ensemble import Ensemble
 from euhedral.training.fingerprint import fingerprint
 from euhedral.training.graph_set import GraphSet
+from euhedral.training.network import network_of
 from euhedral.training.novelty import Novelty
 
 
@@ -33,7 +34,7 @@ class Answer:
 
     Args:
         mean: {target: (B, ...) or (N, ...)} in the target's unit.
-        spread: the same; standard deviation over the members.
+        spread: the same; standard deviation over the members, and their own where they have one.
         features: (B, F) what novelty is looked for in (`training.fingerprint`).
     """
 
@@ -70,7 +71,7 @@ class Predictor:
 
     Args:
         system: the registry's name of the networks.
-        config: the networks' constructor arguments.
+        config: the networks' constructor arguments, as `training.network.network_of` takes them.
         ensemble: the networks.
         conformal: half-widths by target.
         novelty: distance to the training data.
@@ -187,12 +188,11 @@ class Predictor:
         folder = weights_folder(name)
         weights = load_weights(folder)
         tensors = weights.tensors
-        model = row(weights.system).load()
         count = len({key.split(".")[1] for key in tensors if key.startswith("members.")})
         try:
             members: list[nn.Module] = []
             for index in range(count):
-                member = cast("nn.Module", model(**weights.config))
+                member = network_of(weights.system, config=weights.config)
                 member.load_state_dict(_under(tensors, f"members.{index}."))
                 members.append(member.eval().requires_grad_(requires_grad=False))
             bounds = {key.removeprefix("bounds."): (float(v[0]), float(v[1])) for key, v in tensors.items() if key.startswith("bounds.")}  # fmt: skip

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -19,16 +19,17 @@ from torch import Tensor, nn
 from euhedral.core.batch import CrystalBatch
 from euhedral.core.crystal import Crystal
 from euhedral.errors import InvalidRequestError
-from euhedral.models.registry import row
 from euhedral.tasks.property import Prediction
 from euhedral.tasks.targets import KINDS, Category, TargetLike, plain, read_targets, target_of
 from euhedral.tasks.transfer import TransferReport, freeze, output_layer, take_over
 from euhedral.tasks.weights import load_weights
 from euhedral.training.conformal import Conformal, coverage_of
+from euhedral.training.dropout import DropoutNetwork
 from euhedral.training.ensemble import Ensemble
 from euhedral.training.fingerprint import fingerprint
 from euhedral.training.graph_set import GraphSet
 from euhedral.training.loop import Epoch, fit
+from euhedral.training.network import network_of
 from euhedral.training.novelty import Novelty
 from euhedral.training.predictor import Predictor, ask, weights_folder
 from euhedral.training.settings import AdamW, TrainingSettings
@@ -59,6 +60,9 @@ class EnsembleRecipe:
         freeze: patterns of parameter names that stay as they are.
         leave: patterns of names of the weights to begin from that are not taken over. None leaves the last layer and the target
             scaling where the targets are others, and where they are the same leaves nothing and keeps the scaling.
+        draws: how often each network is asked with dropout, for a spread of its own (`training.dropout`); 0 for never.
+        evidence: where given, each network learns its spread (`training.evidential`), with this weight of wrong evidence; the
+            loss of the settings is not looked at.
     """
 
     system: str = "cgcnn"
@@ -73,6 +77,8 @@ class EnsembleRecipe:
     start: str = ""
     freeze: tuple[str, ...] = ()
     leave: tuple[str, ...] | None = None
+    draws: int = 0
+    evidence: float | None = None
 
 
 def train_ensemble(
@@ -92,17 +98,23 @@ def train_ensemble(
         device: where to train and calibrate; the predictor that is returned is on the CPU.
 
     Raises:
-        InvalidRequestError: there are no crystals, or none has a label.
+        InvalidRequestError: there are no crystals, or none has a label, or the networks cannot have the spread that is asked for.
         DivergedError: a loss is not finite.
         RunFolderError: the folder cannot be written or holds another run.
     """
-    system = row(recipe.system).load()
     targets = read_targets(recipe.targets, kinds=tuple(KINDS.values()), per_atom=True)
-    config = {"targets": [plain(target) for target in targets.values()], **recipe.config}
+    config: dict[str, Any] = {"targets": [plain(target) for target in targets.values()], **recipe.config}
+    if recipe.evidence is not None:
+        config["evidence"] = recipe.evidence
+        if recipe.start:
+            raise InvalidRequestError(
+                "an evidential network cannot begin from weights of another; leave start or evidence out"
+            )
+    trained_config, config = config, config | ({"draws": recipe.draws} if recipe.draws else {})
     for crystals, what in ((train, "training"), (validation, "validation")):
         _check_labels(crystals, targets, what=what)
     members: list[nn.Module] = []
-    pattern = system(**config)
+    pattern: Any = network_of(recipe.system, config=config)
     began = time.perf_counter()
     labelled = [crystal for crystal in train if any(_has_label(crystal, name) for name in targets)]
     sets = [
@@ -122,7 +134,8 @@ def train_ensemble(
         rng = torch.Generator().manual_seed(recipe.seed + index)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed + index)
-            member, trained = (cast("nn.Module", system(**config)).to(device) for _ in range(2))
+            member = network_of(recipe.system, config=trained_config).to(device)
+            trained = network_of(recipe.system, config=config).to(device)
         taken, goes_on = _begin_from(recipe, member, index=index)
         if recipe.compiled and hasattr(member, "convolutions"):
             for layer in member.get_submodule("convolutions").children():
@@ -133,7 +146,8 @@ def train_ensemble(
             on_epoch=None if on_epoch is None else (lambda epoch, index=index: on_epoch(index, epoch)), keep_scaling=goes_on,
         )  # fmt: skip
         seconds += sum(epoch.seconds for epoch in done.history)
-        trained.load_state_dict(member.state_dict())  # into layers that are not compiled
+        inner = trained.network if isinstance(trained, DropoutNetwork) else trained
+        inner.load_state_dict(member.state_dict())  # into layers that are not compiled
         members.append(trained.eval().requires_grad_(requires_grad=False))
     how = {
         "members": recipe.members, "seed": recipe.seed, "start": str(taken or "random"), "settings": str(recipe.settings), "training_crystals": len(labelled),
