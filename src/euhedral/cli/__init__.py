@@ -9,7 +9,17 @@ from typing import Annotated
 import typer
 
 import euhedral
-from euhedral.cli import benchmark, campaign, catalogue, generation, prediction, relaxation, representation, train
+from euhedral.cli import (
+    adsorption,
+    benchmark,
+    campaign,
+    catalogue,
+    generation,
+    prediction,
+    relaxation,
+    representation,
+    train,
+)
 from euhedral.errors import EuhedralError
 
 # what the parser raises on a wrong option; typer has brought its own copy of click since 0.20, so it is named by its place
@@ -22,7 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (campaign, prediction, relaxation, generation, representation, train, benchmark, catalogue):
+for module in (campaign, prediction, relaxation, adsorption, generation, representation, train, benchmark, catalogue):
     module.register(app)
 
 

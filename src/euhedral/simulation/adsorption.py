@@ -13,6 +13,7 @@ distance of its nearest neighbour, where the paper compares neighbour lists; ato
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -24,7 +25,7 @@ from euhedral.core.elements import elements
 from euhedral.errors import InvalidRequestError
 from euhedral.geometry.neighbours import neighbours_within
 from euhedral.simulation.placements import ADSORBATE, FIXED, Molecule, Surface, placements
-from euhedral.simulation.relax import Relaxation, relax
+from euhedral.simulation.relax import Relaxation, relax, relax_stream
 from euhedral.tasks.potential import Potential
 
 # Times the sum of covalent radii: atoms of a molecule that are bonded, and atoms that still hold a molecule to a surface.
@@ -81,7 +82,7 @@ class AdsorptionSearch:
 def find_adsorption(
     potential: Potential, slab: Crystal, molecule: Molecule, *, rng: np.random.Generator, n_random: int = 100,
     turns_per_site: int = 3, contact: float = 1.1, free_depth: float = 1.0, fmax: float = 0.02, steps: int = 300,
-    atoms_at_once: int = 512,
+    atoms_at_once: int = 512, on_attempt: Callable[[Attempt, int], None] | None = None,
 ) -> AdsorptionSearch:  # fmt: skip
     """Look for the lowest configuration of a molecule on the upper side of a slab.
 
@@ -97,6 +98,8 @@ def find_adsorption(
         fmax: eV/Angstrom.
         steps: the most evaluations for each relaxation.
         atoms_at_once: size of the shared evaluations.
+        on_attempt: called with each attempt as it finishes, in no order, and the number of all; what was finished before a
+            search is stopped is known by it.
 
     Raises:
         InvalidRequestError: the slab has no vacuum, or it or the molecule cannot be relaxed.
@@ -125,14 +128,25 @@ def find_adsorption(
         crystal.replace(id=f"{clean.id} {number} ({site})", site={**crystal.site, FIXED: mask})
         for number, (site, crystal) in enumerate(made)
     ]
-    results = relax(potential, starts, fmax=fmax, steps=steps, cell=False, fixed=FIXED, atoms_at_once=atoms_at_once)
     zero = references[0].energy + references[1].energy
-    attempts = [
-        Attempt(site, start, result, result.energy - zero, anomaly_of(start, result))
-        for (site, _), start, result in zip(made, starts, results, strict=True)
-    ]
-    attempts.sort(key=lambda attempt: (bool(attempt.anomaly), np.nan_to_num(attempt.adsorption_energy, nan=np.inf)))
-    return AdsorptionSearch(tuple(attempts), slab=references[0], molecule=references[1])
+    finished: dict[int, Attempt] = {}
+    stream = relax_stream(
+        potential, starts, fmax=fmax, steps=steps, cell=False, fixed=FIXED, atoms_at_once=atoms_at_once
+    )
+    for place, result in stream:
+        start = starts[place]
+        attempt = Attempt(made[place][0], start, result, result.energy - zero, anomaly_of(start, result))
+        finished[place] = attempt
+        if on_attempt is not None:
+            on_attempt(attempt, len(starts))
+    attempts = [finished[place] for place in range(len(starts))]
+    return AdsorptionSearch(ranked(attempts), slab=references[0], molecule=references[1])
+
+
+def ranked(attempts: Iterable[Attempt]) -> tuple[Attempt, ...]:
+    """Put those first that are adsorptions, by energy."""
+    order = lambda attempt: (bool(attempt.anomaly), np.nan_to_num(attempt.adsorption_energy, nan=np.inf))  # noqa: E731
+    return tuple(sorted(attempts, key=order))
 
 
 def anomaly_of(start: Crystal, result: Relaxation) -> str:
