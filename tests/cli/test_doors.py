@@ -188,6 +188,11 @@ def test_a_model_goes_on_with_classes_from_a_table_and_is_judged(tmp_path):
     )  # fmt: skip
     assert tuned.returncode == 0, tuned.stderr
     assert "cgcnn-mp20: loaded" in tuned.stdout
+    assert [line.split(",")[1] for line in (tmp_path / "mine" / "history.csv").read_text().splitlines()] == [
+        "epoch",
+        "1",
+        "2",
+    ]
     judged = run("evaluate", "mine", "--data", "own.csv", "--part", "all", cwd=tmp_path)
     assert judged.returncode == 0, judged.stderr
     assert "large" in judged.stdout

@@ -2,8 +2,8 @@
 
     python -m euhedral.benchmarks.job FOLDER
 
-reads FOLDER/job.json and leaves there `predictions.parquet` and `record.json`; a job that was killed goes on from its
-checkpoint. It runs in a process of its own, so that its memory is its own and its failure nobody else's.
+reads FOLDER/job.json and leaves there `predictions.parquet`, `record.json` and the `history.csv` of the training; a job that was
+killed goes on from its checkpoint. It runs in a process of its own, so that its memory is its own and its failure nobody else's.
 """
 
 from __future__ import annotations
@@ -110,6 +110,7 @@ def train_and_predict(job: Job, *, asked: Protocol, parts: Parts, test: Sequence
     from euhedral.models.registry import row
     from euhedral.training.ensemble import Ensemble
     from euhedral.training.graph_set import GraphSet
+    from euhedral.training.loggers import Journal
     from euhedral.training.loop import fit
     from euhedral.training.predictor import Predictor
     from euhedral.training.recipes import BOUNDS, calibrate
@@ -140,10 +141,12 @@ def train_and_predict(job: Job, *, asked: Protocol, parts: Parts, test: Sequence
             write_atomically(budget, content=json.dumps({"seconds_per_step": a_step}) + "\n")
         settings = within(published, minutes=minutes, seconds_a_step=a_step, n_crystals=len(sets[0]))
     began = time.process_time()
-    fit(
+    journal = Journal(folder)
+    done = fit(
         model, train=sets[0], validation=sets[1] if settings.watches else None, settings=settings,
-        rng=torch.Generator().manual_seed(job.seed), checkpoint=folder / "checkpoint.safetensors",
+        rng=torch.Generator().manual_seed(job.seed), checkpoint=folder / "checkpoint.safetensors", on_epoch=journal.write,
     )  # fmt: skip
+    journal.complete(done.history)
     training_seconds = (time.process_time() - began) / asked.threads
     ensemble = Ensemble([model], bounds={name: BOUNDS[name] for name in asked.kinds if name in BOUNDS})
     conformal, novelty = calibrate(

@@ -26,6 +26,12 @@ Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the weights; 
 Epochs = Annotated[int | None, typer.Option(help="Passes over the training set; the paper's when not given.", min=1)]
 Members = Annotated[int, typer.Option(help="Networks in the ensemble.", min=1)]
 Seed = Annotated[int, typer.Option(help="Of everything that is drawn.")]
+Log = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="tensorboard or wandb (offline), beside OUT/history.csv, which is always written. May be repeated."
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 
 
@@ -47,6 +53,7 @@ def train(
     members: Members = 4,
     minutes: Annotated[float, typer.Option(help="Longest training time (crystalformer).", min=0.05)] = 90.0,
     seed: Seed = 0,
+    log: Log = None,
     quiet: Quiet = False,
 ) -> None:
     """Train a system; the same command on the same folder goes on where it stopped."""
@@ -63,12 +70,13 @@ def train(
         if system == "crystalformer":
             _train_crystalformer(
                 parts, data=data, split=split, out=out, targets=target or (), epochs=epochs or 60, minutes=minutes,
-                seed=seed, advance=advance,
+                seed=seed, log=log or (), advance=advance,
             )  # fmt: skip
         else:
             _train_property(
                 system, parts=parts, whole=whole, data=data, split=split, out=out, targets=target or (),
-                classes=classes or (), epochs=epochs, members=members, seed=seed, start="", freeze=(), advance=advance,
+                classes=classes or (), epochs=epochs, members=members, seed=seed, start="", freeze=(), log=log or (),
+                advance=advance,
             )  # fmt: skip
     typer.echo(
         f"weights in {out}"
@@ -90,6 +98,7 @@ def finetune(
         list[str] | None, typer.Option(help='Parameters that stay, "convolutions.*". May be repeated.')
     ] = None,
     seed: Seed = 0,
+    log: Log = None,
     quiet: Quiet = False,
 ) -> None:
     """Go on from trained weights with other data or another target; says what was taken over."""
@@ -103,7 +112,7 @@ def finetune(
         _train_property(
             system, parts=_parts(whole, named, split=split), whole=whole, data=data, split=split, out=out, targets=target or (),
             classes=classes or (), epochs=epochs, members=members, seed=seed, start=start, freeze=tuple(freeze or ()),
-            advance=advance,
+            log=log or (), advance=advance,
         )  # fmt: skip
     typer.echo(f"weights in {out}; use them with: euhedral predict FILES --model {out}")
 
@@ -208,11 +217,12 @@ def _targets(
 def _train_property(
     system: str, *, parts: Mapping[str, Dataset], whole: Dataset, data: str, split: str, out: Path, targets: Sequence[str],
     classes: Sequence[str], epochs: int | None, members: int, seed: int, start: str, freeze: tuple[str, ...],
-    advance: Advance,
+    log: Sequence[str], advance: Advance,
 ) -> None:  # fmt: skip
     from dataclasses import replace
 
     from euhedral.models.registry import row
+    from euhedral.training.loggers import Journal
     from euhedral.training.recipes import EnsembleRecipe, judge, train_ensemble
     from euhedral.training.settings import settings_of
 
@@ -224,11 +234,14 @@ def _train_property(
         system=system, targets=_targets(whole, names=targets, classes=classes, default=[str(name) for name in default]),
         members=members, seed=seed, settings=settings, start=start, freeze=freeze,
     )  # fmt: skip
+    journal = Journal(out, kinds=log)
     predictor = train_ensemble(
         recipe, train=list(parts["train"]), validation=list(parts["val"]), work=out / "checkpoints",
         card={"data": data, "split": split or "official or random-0"},
         on_epoch=lambda member, epoch: advance(f"network {member + 1} of {members}", epoch.epoch, settings.epochs),
+        journal=journal,
     )  # fmt: skip
+    journal.close()
     report = judge(predictor, list(parts["test"]))
     replace(predictor, card={**predictor.card, "test": report}).save(out)
     if start:
@@ -252,7 +265,7 @@ def _show(report: Mapping[str, Mapping[str, float]], *, title: str) -> None:
 
 def _train_crystalformer(
     parts: Mapping[str, Dataset], *, data: str, split: str, out: Path, targets: Sequence[str], epochs: int,
-    minutes: float, seed: int, advance: Advance,
+    minutes: float, seed: int, log: Sequence[str], advance: Advance,
 ) -> None:  # fmt: skip
     from euhedral.errors import InvalidRequestError
     from euhedral.tasks.weights import save_weights
@@ -261,6 +274,8 @@ def _train_crystalformer(
 
     if targets:
         raise InvalidRequestError("crystalformer learns structures, not properties; leave --target out")
+    if log:
+        raise InvalidRequestError("crystalformer keeps its losses in the card of its weights; leave --log out")
     recipe = GeneratorRecipe(config=SMALL, schedule=Schedule(seconds=60.0 * minutes, epochs=epochs, seed=seed))
     advance("encoding and training", 0, None)
     model, card = train_crystalformer(

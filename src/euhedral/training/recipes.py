@@ -28,6 +28,7 @@ from euhedral.training.dropout import DropoutNetwork
 from euhedral.training.ensemble import Ensemble
 from euhedral.training.fingerprint import fingerprint
 from euhedral.training.graph_set import GraphSet
+from euhedral.training.loggers import Journal
 from euhedral.training.loop import Epoch, fit
 from euhedral.training.network import network_of
 from euhedral.training.novelty import Novelty
@@ -84,7 +85,7 @@ class EnsembleRecipe:
 def train_ensemble(
     recipe: EnsembleRecipe, *, train: Sequence[Crystal], validation: Sequence[Crystal], work: str | Path,
     card: Mapping[str, Any] | None = None, on_epoch: Callable[[int, Epoch], None] | None = None,
-    device: torch.device | str = "cpu",
+    device: torch.device | str = "cpu", journal: Journal | None = None,
 ) -> Predictor:  # fmt: skip
     """Train the members one after another and calibrate them; goes on where a killed run stopped.
 
@@ -96,6 +97,7 @@ def train_ensemble(
         card: what shall be known of the weights; how they were trained is added.
         on_epoch: called with the member's number and its epoch, for progress.
         device: where to train and calibrate; the predictor that is returned is on the CPU.
+        journal: takes down every epoch.
 
     Raises:
         InvalidRequestError: there are no crystals, or none has a label, or the networks cannot have the spread that is asked for.
@@ -143,8 +145,11 @@ def train_ensemble(
         checkpoint = Path(work) / f"{recipe.system}-member-{index}.safetensors"
         done = fit(
             member, train=sets[0], validation=sets[1], settings=recipe.settings, rng=rng, checkpoint=checkpoint,
-            on_epoch=None if on_epoch is None else (lambda epoch, index=index: on_epoch(index, epoch)), keep_scaling=goes_on,
+            on_epoch=lambda epoch, index=index: _told(epoch, index=index, on_epoch=on_epoch, journal=journal),
+            keep_scaling=goes_on,
         )  # fmt: skip
+        if journal is not None:
+            journal.complete(done.history, network=index)
         seconds += sum(epoch.seconds for epoch in done.history)
         inner = trained.network if isinstance(trained, DropoutNetwork) else trained
         inner.load_state_dict(member.state_dict())  # into layers that are not compiled
@@ -163,6 +168,15 @@ def train_ensemble(
         system=recipe.system, config=config, ensemble=ensemble, conformal=conformal, novelty=novelty,
         card={**(card or {}), "training": how},
     )  # fmt: skip
+
+
+def _told(
+    epoch: Epoch, *, index: int, on_epoch: Callable[[int, Epoch], None] | None, journal: Journal | None
+) -> None:  # fmt: skip
+    if journal is not None:
+        journal.write(epoch, network=index)
+    if on_epoch is not None:
+        on_epoch(index, epoch)
 
 
 def _begin_from(recipe: EnsembleRecipe, member: nn.Module, *, index: int) -> tuple[TransferReport | None, bool]:
@@ -211,7 +225,8 @@ def calibrate(
             predicted=answer.mean[name].double().numpy(), spread=answer.spread[name].double().numpy(), truth=truth.numpy(),
             bounds=ensemble.bounds.get(name, (-math.inf, math.inf)),
         )  # fmt: skip
-    novelty = Novelty.fit(_fingerprints(train), validation=answer.features, elements=train.batch.numbers, rng=rng)
+    features = _fingerprints(train, structure=ensemble.sees_structure)
+    novelty = Novelty.fit(features, validation=answer.features, elements=train.batch.numbers, rng=rng)
     return conformal, novelty
 
 
@@ -223,9 +238,9 @@ def _of_classes(chance: Tensor, truth: Tensor) -> Conformal:
     return Conformal.calibrate(predicted=own, spread=ones * 0.0, truth=ones, floor=1.0)
 
 
-def _fingerprints(data: GraphSet) -> Tensor:
+def _fingerprints(data: GraphSet, *, structure: bool) -> Tensor:
     order = torch.arange(len(data), device=data.batch.device)
-    return torch.cat([fingerprint(*batch) for batch in data.batches(order, size=1024)]).cpu()
+    return torch.cat([fingerprint(*batch, structure=structure) for batch in data.batches(order, size=1024)]).cpu()
 
 
 def judge(predictor: Predictor, crystals: Sequence[Crystal], *, coverage: float = 0.9) -> dict[str, dict[str, float]]:
