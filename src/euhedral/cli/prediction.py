@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from euhedral.cli.output import check_output, exit_code, progress, report_failures, show_table, write_rows
-from euhedral.cli.reading import crystals_from
+from euhedral.cli.output import Advance, check_output, exit_code, progress, report_failures, show_table, write_rows
+from euhedral.cli.reading import structures_and_formulas
 
 if TYPE_CHECKING:
+    from euhedral.core.crystal import Crystal
+    from euhedral.core.failure import Failure
     from euhedral.tasks.property import Prediction
+    from euhedral.training.predictor import Predictor
+
+_AT_ONCE = 1024
 
 
 def register(app: typer.Typer) -> None:
@@ -21,72 +27,174 @@ def register(app: typer.Typer) -> None:
 
 
 def predict(
-    files: Annotated[list[Path], typer.Argument(help="Structure files, folders, or quoted patterns.")],
+    inputs: Annotated[
+        list[str] | None, typer.Argument(help="Structure files, folders, quoted patterns, or formulas: Fe2O3.")
+    ] = None,
     target: Annotated[
         list[str] | None, typer.Option(help="Property to predict; all when not given. May be repeated.")
     ] = None,
-    model: Annotated[str, typer.Option(help="Shipped weights, or a folder of your own.")] = "cgcnn-mp20",
+    model: Annotated[
+        str,
+        typer.Option(help="Shipped weights, or a folder of your own; the best measured for each target if not given."),
+    ] = "",
     coverage: Annotated[
         float, typer.Option(help="Share of truths that the intervals shall hold.", min=0.5, max=0.99)
     ] = 0.9,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write a .json or .csv file.")] = None,
+    list_all: Annotated[
+        bool, typer.Option("--list", help="List what the shipped models predict, and how well.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
-    """Predict properties of crystals, with intervals and a warning where a crystal is unlike the training data."""
-    from euhedral.data.quantities import Quantity, quantities
-    from euhedral.errors import unknown_name
-    from euhedral.training.predictor import Predictor
+    """Predict properties of crystals or formulas, with intervals and a warning where one is unlike the training data."""
+    from euhedral.errors import InvalidRequestError
 
+    if list_all:
+        _list()
+        return
+    if not inputs:
+        raise InvalidRequestError("give structure files or formulas to predict, or --list for what can be predicted")
     check_output(output)
-    predictor = Predictor.load(model)
-    for name in target or ():
-        if name not in predictor.targets:
-            raise unknown_name(f"property in {model}", name, predictor.targets, where="euhedral systems")
-    targets = target or list(predictor.targets)
-    kinds_of_targets = predictor.ensemble.kinds
+    models = _Models(model)
+    asked = models.targets(target or (), where=model)
     with progress(quiet=quiet) as advance:
-        crystals, failures = crystals_from(files, advance=advance)
-        refusals = predictor.refusals(crystals)
-        failures += [refusal for refusal in refusals if refusal is not None]
-        usable = [crystal for crystal, refusal in zip(crystals, refusals, strict=True) if refusal is None]
-        rows = []
-        for start in range(0, len(usable), 1024):
-            part = usable[start : start + 1024]
-            advance("predicting", start, len(usable))
-            answers = predictor.predict(part, coverage=coverage)
-            first = 0
-            for i, crystal in enumerate(part):
-                row: dict[str, object] = {"id": crystal.id, "formula": _formula(crystal)}
-                for name in targets:
-                    place = slice(first, first + len(crystal)) if kinds_of_targets[name].per_atom else i
-                    row |= _columns(name, answers[name], place)
-                first += len(crystal)
-                row["unlike_training"] = bool(answers[targets[0]].unlike_training[i])
-                rows.append(row)
+        crystals, formulas, failures = structures_and_formulas(inputs, advance=advance)
+        rows = _answer(
+            crystals, asked=asked, structure=True, models=models, coverage=coverage, advance=advance, failures=failures
+        )
+        rows += _answer(
+            formulas, asked=asked, structure=False, models=models, coverage=coverage, advance=advance, failures=failures
+        )
     if output is not None:
         write_rows(output, rows=rows, failures=failures)
-    own = {
-        name: Quantity(name, unit="as in its labels", method="as in its labels", note="a model of your own")
-        for name in targets
-    }
-    kinds = {**own, **quantities()}
-    units = {name: kinds[name].unit for name in targets}
-    show_table(
-        ["id", "formula", *(f"{name} ({units[name]})" for name in targets), "unlike training"],
-        rows=[
-            [
-                row["id"], row["formula"],
-                *(_shown(row, n) for n in targets),
-                "yes" if row["unlike_training"] else "no",
-            ]
-            for row in rows
-        ],
-        title=f"{model}, {coverage:.0%} intervals",
-    )  # fmt: skip
-    for name in targets:
-        typer.echo(f"{name}: {kinds[name].method}; {kinds[name].note}", err=True)
+    _show(rows, asked=asked, models=models, coverage=coverage)
     report_failures(failures)
     raise typer.Exit(exit_code(done=len(rows), failures=len(failures)))
+
+
+class _Models:
+    """The predictors that answer: the one that was named, or the best shipped one for each question."""
+
+    def __init__(self, name: str) -> None:
+        from euhedral.training.predictor import Predictor
+        from euhedral.training.shipped import read_shipped
+
+        self.name = name
+        self.loaded: dict[str, Predictor] = {name: Predictor.load(name)} if name else {}
+        self.shipped = () if name else read_shipped()
+        #: what was taken for which target, and why
+        self.reasons: dict[str, str] = {}
+
+    def targets(self, asked: Sequence[str], *, where: str) -> list[str]:
+        """Check the targets that are asked for; all that there are when none is."""
+        from euhedral.errors import unknown_name
+
+        known = self.loaded[self.name].targets if self.name else [t for one in self.shipped for t in one.errors]
+        known = list(dict.fromkeys(known))
+        for name in asked:
+            if name not in known:
+                what = f"property in {where}" if self.name else "property that a shipped model predicts"
+                listed = f"{where}/config.json" if self.name else "euhedral predict --list"
+                raise unknown_name(what, name, known, where=listed)
+        return list(asked) or known
+
+    def answering(self, target: str, *, structure: bool) -> tuple[str, Predictor]:
+        """Load the predictor that answers.
+
+        Raises:
+            InvalidRequestError: it needs structures, and formulas are given.
+        """
+        from euhedral.errors import InvalidRequestError
+        from euhedral.training.predictor import Predictor
+        from euhedral.training.shipped import choose
+
+        if self.name:
+            predictor = self.loaded[self.name]
+            if predictor.sees_structure and not structure:
+                raise InvalidRequestError(
+                    f"{self.name} ({predictor.system}) needs a structure; give a file, or a --model of compositions"
+                )
+            return self.name, predictor
+        choice = choose(target, structure=structure, known=self.shipped)
+        one = choice.shipped
+        if one.name not in self.loaded:
+            self.loaded[one.name] = Predictor.load(one.name)
+        predictor = self.loaded[one.name]
+        unit = self.unit(target, predictor)
+        key = f"{target}{'' if structure else ', formulas'}"
+        self.reasons[key] = (
+            f"{one.name}, {choice.reason}: mean error {one.errors[target]:g} {unit} on {one.test} ({one.source})"
+        )
+        return one.name, predictor
+
+    def unit(self, target: str, predictor: Predictor | None = None) -> str:
+        """Return the unit of a target."""
+        from euhedral.cli.units import quantity_of
+
+        owner = predictor or next(one for one in self.loaded.values() if target in one.targets)
+        return quantity_of(target, card=owner.card).unit
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """One predictor and the targets that it is asked for."""
+
+    name: str
+    predictor: Predictor
+    targets: list[str]
+
+
+def _answer(
+    crystals: Sequence[Crystal], *, asked: Sequence[str], structure: bool, models: _Models, coverage: float, advance: Advance,
+    failures: list[Failure],
+) -> list[dict[str, object]]:  # fmt: skip
+    """Predict what can be predicted; what cannot be is added to the failures."""
+    from euhedral.core.failure import Failure
+    from euhedral.errors import InvalidRequestError
+
+    if not crystals:
+        return []
+    asking: dict[str, _Asked] = {}
+    for target in asked:
+        try:
+            name, predictor = models.answering(target, structure=structure)
+        except InvalidRequestError as error:
+            failures += [Failure(reason=str(error), id=crystal.id, stage="predict") for crystal in crystals]
+            return []
+        asking.setdefault(name, _Asked(name, predictor, [])).targets.append(target)
+    refused = {}
+    for one in asking.values():
+        refused |= {failure.id: failure for failure in one.predictor.refusals(crystals) if failure is not None}
+    failures += refused.values()
+    usable = [crystal for crystal in crystals if crystal.id not in refused]
+    rows: list[dict[str, object]] = []
+    for start in range(0, len(usable), _AT_ONCE):
+        part = usable[start : start + _AT_ONCE]
+        advance("predicting", start, len(usable))
+        fresh: list[dict[str, object]] = [{"id": crystal.id, "formula": _formula(crystal)} for crystal in part]
+        for one in asking.values():
+            _add(fresh, crystals=part, one=one, coverage=coverage)
+        sees = any(one.predictor.sees_structure for one in asking.values())
+        for row in fresh:
+            row["unlike_training"] = row.pop("unlike_training")  # to the end of the columns
+            row["seen"] = "structure" if sees else "composition"
+            row["model"] = ", ".join(asking)
+        rows += fresh
+    return rows
+
+
+def _add(rows: list[dict[str, object]], *, crystals: Sequence[Crystal], one: _Asked, coverage: float) -> None:
+    """Add one predictor's columns to the rows of some crystals."""
+    answers = one.predictor.predict(crystals, coverage=coverage)
+    kinds = one.predictor.ensemble.kinds
+    first = 0
+    for i, (row, crystal) in enumerate(zip(rows, crystals, strict=True)):
+        for name in one.targets:
+            place = slice(first, first + len(crystal)) if kinds[name].per_atom else i
+            row.update(_columns(name, answers[name], place))
+        first += len(crystal)
+        unlike = bool(answers[one.targets[0]].unlike_training[i])
+        row["unlike_training"] = unlike or bool(row.get("unlike_training", False))
 
 
 def _columns(name: str, answer: Prediction, place: int | slice) -> dict[str, object]:
@@ -108,6 +216,47 @@ def _columns(name: str, answer: Prediction, place: int | slice) -> dict[str, obj
     return {key: np.round(values[place], 6).tolist() for key, values in ends.items()}
 
 
+def _show(rows: Sequence[Mapping[str, object]], *, asked: Sequence[str], models: _Models, coverage: float) -> None:
+    from euhedral.cli.units import headed, quantity_of
+
+    if not rows:
+        return
+    kinds = {}
+    for name in asked:
+        owner = next(one for one in models.loaded.values() if name in one.targets)
+        kinds[name] = quantity_of(name, card=owner.card)
+    show_table(
+        ["id", "formula", *(headed(name, kinds[name].unit) for name in asked), "unlike training", "seen"],
+        rows=[
+            [
+                row["id"],
+                row["formula"],
+                *(_shown(row, n) for n in asked),
+                "yes" if row["unlike_training"] else "no",
+                row["seen"],
+            ]
+            for row in rows
+        ],
+        title=f"{', '.join(models.loaded)}, {coverage:.0%} intervals",
+    )
+    for name in asked:
+        typer.echo(f"{name}: {kinds[name].method}; {kinds[name].note}", err=True)
+    for what, why in models.reasons.items():
+        typer.echo(f"{what}: answered by {why}", err=True)
+    if any(row["seen"] == "composition" for row in rows):
+        typer.echo(
+            "only the composition was seen where the column says so: the interval is that of a model which cannot tell structures of "
+            "one formula apart",
+            err=True,
+        )
+    if any(value in (float("inf"), float("-inf")) for row in rows for value in row.values()):
+        typer.echo(
+            f"an interval without an end: the model was calibrated on too few crystals for {coverage:.0%}; lower --coverage, or train it "
+            "with more of them for validation",
+            err=True,
+        )
+
+
 def _shown(row: Mapping[str, object], name: str) -> str:
     value = row[name]
     if isinstance(value, float):
@@ -117,7 +266,20 @@ def _shown(row: Mapping[str, object], name: str) -> str:
     return f"{value} ({row[f'{name}_probability']:.0%}; plausible: {row[f'{name}_plausible']})"
 
 
-def _formula(crystal: object) -> str:
+def _list() -> None:
+    from euhedral.data.quantities import quantities
+    from euhedral.training.shipped import read_shipped
+
+    rows = []
+    for one in read_shipped():
+        for name, error in one.errors.items():
+            unit = quantities()[name].unit if name in quantities() else ""
+            given = "structure" if one.sees_structure else "composition"
+            rows.append([name, unit, given, one.name, one.system, f"{error:g} {unit}".strip(), one.test, one.source])
+    show_table(["target", "unit", "from", "model", "system", "mean error", "tested on", "result"], rows=rows)
+
+
+def _formula(crystal: Crystal) -> str:
     from euhedral.core.composition import formula
 
-    return formula(crystal.numbers)  # type: ignore[attr-defined]
+    return formula(crystal.numbers)

@@ -1,4 +1,4 @@
-"""Crystals from the files, folders and patterns that a user names."""
+"""Crystals from the files, folders, patterns and formulas that a user names."""
 
 from __future__ import annotations
 
@@ -12,6 +12,38 @@ from euhedral.errors import FileFormatError
 
 if TYPE_CHECKING:
     from euhedral.core.crystal import Crystal
+
+
+def structures_and_formulas(
+    inputs: Sequence[str], *, advance: Advance
+) -> tuple[list[Crystal], list[Crystal], list[Failure]]:
+    """Tell files from formulas: what is no file and reads as a formula is one.
+
+    Returns:
+        Crystals from files; crystals that stand in for formulas (`training.stand_in`), under the formula as their id; and
+        what could not be read.
+
+    Raises:
+        FileFormatError: files were named and nothing was found in them.
+    """
+    from euhedral.core.files import is_file_name
+    from euhedral.errors import EuhedralError
+    from euhedral.training.stand_in import stand_in
+
+    paths, formulas, failures = [], [], []
+    for given in dict.fromkeys(inputs):
+        if is_file_name(given):
+            paths.append(Path(given))
+            continue
+        try:
+            formulas.append(stand_in(given))
+        except EuhedralError as error:
+            failures.append(Failure(reason=f"no such file, and no formula: {error}", id=given, stage="read"))
+    crystals: list[Crystal] = []
+    if paths:
+        crystals, unread = crystals_from(paths, advance=advance)
+        failures = unread + failures
+    return crystals, formulas, failures
 
 
 def crystals_from(paths: Sequence[Path], *, advance: Advance) -> tuple[list[Crystal], list[Failure]]:

@@ -20,8 +20,8 @@ from euhedral.representations.quotient import DISTANCE, MULTIPLICITY, ORBIT_SIZE
 _FAR: Final = 10.0
 
 
-def fingerprint(batch: CrystalBatch, graph: Graph) -> Tensor:
-    """(B, 13) packing and composition of each crystal.
+def fingerprint(batch: CrystalBatch, graph: Graph, *, structure: bool = True) -> Tensor:
+    """(B, 13) packing and composition of each crystal; (B, 8) composition alone.
 
     In sums of the two covalent radii: the shortest distance, the mean distance to the nearest neighbour, the mean and
     deviation over all neighbours. Then the logarithm of the volume per atom over its mean cubed radius; mean and deviation
@@ -30,15 +30,22 @@ def fingerprint(batch: CrystalBatch, graph: Graph) -> Tensor:
     Args:
         batch: the crystals.
         graph: their neighbours; whole or merged (`representations.quotient`).
+        structure: whether the structure counts; for networks that do not see it, it must not.
     """
     table = _element_table().to(batch.dtype).to(batch.device)
     atoms = graph.extra.get(ORBIT_SIZE, torch.ones_like(batch.frac[:, 0]))
+    crystal = batch.crystal_idx
+    elemental = _mean(table[batch.numbers], weight=atoms, owner=crystal, n=len(batch))
+    square = _mean(table[batch.numbers].square(), weight=atoms, owner=crystal, n=len(batch))
+    composition = torch.cat([elemental, (square - elemental.square()).clamp(min=0).sqrt()], dim=1)
+    if not structure:
+        return composition
     per_atom = graph.extra.get(MULTIPLICITY)
     length = graph.extra[DISTANCE] if DISTANCE in graph.extra else graph.vectors(batch).norm(dim=1)
     edges = atoms[graph.target] * (torch.ones_like(length) if per_atom is None else per_atom)
     radius = table[batch.numbers, 1]
     reduced = length / (radius[graph.source] + radius[graph.target])
-    owner, crystal = batch.crystal_idx[graph.target], batch.crystal_idx
+    owner = crystal[graph.target]
     far = torch.full_like(radius, _FAR)
     nearest = far.scatter_reduce(0, graph.target, reduced, reduce="amin", include_self=True)
     shortest = torch.full_like(batch.volume, _FAR).scatter_reduce(0, crystal, nearest, reduce="amin", include_self=True)
@@ -46,8 +53,6 @@ def fingerprint(batch: CrystalBatch, graph: Graph) -> Tensor:
     spread = (_mean(reduced[:, None].square(), weight=edges, owner=owner, n=len(batch)) - mean_reduced.square()).clamp(
         min=0
     )
-    elemental = _mean(table[batch.numbers], weight=atoms, owner=crystal, n=len(batch))
-    square = _mean(table[batch.numbers].square(), weight=atoms, owner=crystal, n=len(batch))
     cubes = _mean(radius[:, None] ** 3, weight=atoms, owner=crystal, n=len(batch))[:, 0]
     count = torch.zeros_like(batch.volume).index_add_(0, crystal, atoms)
     packing = torch.log(batch.volume / count / cubes)
@@ -55,7 +60,7 @@ def fingerprint(batch: CrystalBatch, graph: Graph) -> Tensor:
         [
             torch.stack([shortest, packing], dim=1),
             _mean(nearest[:, None], weight=atoms, owner=crystal, n=len(batch)),
-            mean_reduced, spread.sqrt(), elemental, (square - elemental.square()).clamp(min=0).sqrt(),
+            mean_reduced, spread.sqrt(), composition,
         ], dim=1,
     )  # fmt: skip
 

@@ -26,6 +26,7 @@ from euhedral.training.fingerprint import fingerprint
 from euhedral.training.graph_set import GraphSet
 from euhedral.training.network import network_of
 from euhedral.training.novelty import Novelty
+from euhedral.training.stand_in import stand_in
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +58,7 @@ def ask(ensemble: Ensemble, data: GraphSet, *, batch_size: int = 256) -> Answer:
     opinions, features = [], []
     for batch in data.batches(order, size=batch_size):
         opinions.append(ensemble.opinion(*batch))
-        features.append(fingerprint(*batch))
+        features.append(fingerprint(*batch, structure=ensemble.sees_structure))
     return Answer(
         mean={name: torch.cat([opinion.mean[name] for opinion in opinions]).cpu() for name in ensemble.targets},
         spread={name: torch.cat([opinion.spread[name] for opinion in opinions]).cpu() for name in ensemble.targets},
@@ -89,6 +90,29 @@ class Predictor:
     def targets(self) -> tuple[str, ...]:
         """Names of what it predicts."""
         return self.ensemble.targets
+
+    @property
+    def sees_structure(self) -> bool:
+        """Whether the structure matters; where it does not, formulas are enough."""
+        return self.ensemble.sees_structure
+
+    def predict_formulas(
+        self, formulas: Sequence[str], *, coverage: float = 0.9, batch_size: int = 256,
+    ) -> dict[str, Prediction]:  # fmt: skip
+        """Predict every target of every composition.
+
+        Args:
+            formulas: at least one, as "Ca(OH)2" or "Li0.5CoO2".
+            coverage: as in `predict`.
+            batch_size: as in `predict`.
+
+        Raises:
+            FileFormatError: a text is no formula.
+            InvalidRequestError: the networks look at the structure, or an element is beyond them.
+        """
+        if self.sees_structure:
+            raise InvalidRequestError(f"{self.system} predicts from structures, not from formulas; give crystals")
+        return self.predict([stand_in(text) for text in formulas], coverage=coverage, batch_size=batch_size)
 
     def predict(
         self, crystals: Sequence[Crystal], *, coverage: float = 0.9, batch_size: int = 256,
@@ -235,7 +259,7 @@ def weights_folder(name: str | Path) -> Path:
     if path.name != str(name):
         raise MissingDataError(f"no weights in {path}: there is no such folder")
     known = [weights for candidate in ROWS if candidate.wing == "property" for weights in candidate.weights]
-    raise unknown_name("trained property model", str(name), known, where="euhedral systems")
+    raise unknown_name("trained property model", str(name), known, where="euhedral predict --list")
 
 
 def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

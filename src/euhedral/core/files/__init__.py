@@ -22,7 +22,7 @@ from euhedral.core.files.text import MAX_BYTES, load_text
 from euhedral.core.writing import write_atomically
 from euhedral.errors import EuhedralError, FileFormatError, InvalidRequestError, UnknownNameError
 
-__all__ = ["FORMATS", "parse", "read", "read_many", "write"]
+__all__ = ["FORMATS", "is_file_name", "parse", "read", "read_many", "write"]
 
 _GLOB = re.compile(r"[*?\[]")
 
@@ -99,6 +99,17 @@ def read_many(paths: str | Path | Iterable[str | Path]) -> Iterator[Crystal | Fa
                     yield _failure(result, path=path) if isinstance(result, EuhedralError) else result
             except EuhedralError as error:
                 yield _failure(error, path=path)
+
+
+def is_file_name(text: str) -> bool:
+    """Tell whether a text means files: it exists, is a pattern, names a folder, or has the ending or name of a structure file."""
+    path = Path(text)
+    if _GLOB.search(text) or len(path.parts) > 1 or _format_of_name(path) is not None:
+        return True
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # too long for a name, or a zero byte
+        return False
 
 
 def parse(text: str, *, format: str, name: str = "text") -> list[Crystal]:  # noqa: A002  the field's word
