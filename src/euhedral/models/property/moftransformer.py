@@ -7,7 +7,7 @@ Local features are vectors of atoms, from gated convolutions over the crystal gr
 patches of the energy of a methane molecule (UFF, Lennard-Jones) in the space between them, with the volume of the cell. Tokens of both
 kinds, told apart by a learnt vector of their kind, attend to all others; the first, [CLS], is read by the head. Pre-training on
 structures alone (`FrameworkTasks`, of a `Pretraining`) asks [CLS] for the void fraction, and every atom whether it belongs to metal
-or linker.
+or linker. The frameworks with known uptake that the data hold are 100: too few to say how accurate it is.
 
 | released code | here |
 |---|---|
@@ -25,7 +25,8 @@ Departures:
 - Beside the patches stands one of the whole crystal, and volumes are per atom.
 - A token weighs in attention as the share of the crystal's atoms that it stands for, all atoms and all patches as one [CLS]; in the
   paper each counts once, up to 300 atoms drawn at random. So a supercell gives the same, and so do nearly equal atoms.
-- Unique are atoms that lengths and elements of the graph do not tell apart, and their mean is taken. Whole shells are neighbours.
+- Unique are atoms that lengths and elements of the graph do not tell apart, and their mean is taken. Whole shells are
+  neighbours, however far; the released code takes exactly twelve within 8 Angstrom.
 - Keys have no constant, which changes no weight. Weights begin as PyTorch has them.
 - Void is space where methane overlaps with no atom, whether or not it is reached from outside. Metal are metal atoms and their direct
   neighbours; the paper knows the building blocks. Topology, its third task, is left out: the net of a framework is known where it
