@@ -11,7 +11,7 @@ from euhedral.core.batch import CrystalBatch
 from euhedral.core.crystal import Crystal
 from euhedral.core.elements import SYMBOLS
 from euhedral.errors import InvalidRequestError
-from euhedral.models.property.cgcnn import CGCNN, CountedBatchNorm
+from euhedral.models.property.cgcnn import CGCNN
 from euhedral.nn.element_properties import element_properties
 from euhedral.representations.graphs import Graph
 from euhedral.representations.quotient import quotient
@@ -126,24 +126,6 @@ def test_elements_are_described_by_binary_properties_that_tell_all_but_six_group
     assert twins == [["La", "Ce"], ["Sm", "Gd"], ["Ho", "Er"], ["Th", "Np"], ["Am", "Cm"], ["Bk", "Cf", "Es", "Fm"]]
 
 
-def test_a_layer_is_equation_5(crystals):
-    """The three products and the gather are the product over the concatenated features."""
-    torch.manual_seed(1)
-    model = CGCNN(atom_width=6, n_convolutions=1).double().eval()
-    layer = model.convolutions[0]
-    batch = CrystalBatch.from_crystals([crystals["triclinic"]], dtype=torch.float64)
-    graph = model.graph.build(batch)
-    atoms = torch.randn(3, 6, dtype=torch.float64)
-    bonds = model.basis(graph.vectors(batch).norm(dim=1))
-    expected = torch.zeros(3, 6, dtype=torch.float64)
-    for edge, (i, j) in enumerate(zip(graph.target.tolist(), graph.source.tolist(), strict=True)):
-        z = layer.gate_and_core(torch.cat([atoms[i], atoms[j], bonds[edge]]))
-        gate, core = layer.edge_norm(z[None])[0].chunk(2)
-        expected[i] += torch.sigmoid(gate) * torch.nn.functional.softplus(core)
-    expected = torch.nn.functional.softplus(atoms + layer.atom_norm(expected))
-    assert torch.allclose(layer(atoms, bonds, graph, None, None), expected, rtol=0, atol=1e-12)
-
-
 @pytest.mark.parametrize("training", [False, True])
 def test_equal_atoms_given_once_with_their_number_give_the_same_values_and_gradients(crystals, training):
     chosen = [crystals[name] for name in ("fcc", "heusler", "hexagonal", "vacuum", "triclinic")]
@@ -160,15 +142,6 @@ def test_equal_atoms_given_once_with_their_number_give_the_same_values_and_gradi
         results.append((values, *gradient))
     for whole, merged in zip(*results, strict=True):
         assert torch.allclose(whole, merged, rtol=1e-5, atol=1e-7)
-
-
-def test_counted_normalisation_of_repeated_rows_is_the_normalisation_of_their_copies():
-    rows, count = torch.randn(5, 3, dtype=torch.float64), torch.tensor([1, 4, 2, 1, 3])
-    ours, plain = CountedBatchNorm(3).double(), torch.nn.BatchNorm1d(3).double()
-    counted = ours(rows, count.double()).repeat_interleave(count, 0)
-    assert torch.allclose(counted, plain(rows.repeat_interleave(count, 0)))
-    assert torch.allclose(ours.running_mean, plain.running_mean)
-    assert torch.allclose(ours.running_var, plain.running_var)
 
 
 def test_site_values_average_to_the_prediction_when_sites_are_pooled_last(crystals):

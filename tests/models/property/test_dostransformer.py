@@ -8,7 +8,8 @@ import torch
 from euhedral.core.batch import CrystalBatch
 from euhedral.data import load
 from euhedral.errors import InvalidRequestError, MissingDataError
-from euhedral.models.property.dostransformer import DOSTransformer, Padded, _fade
+from euhedral.models.property.dostransformer import DOSTransformer, Padded
+from euhedral.nn.cutoff import cosine_envelope
 from euhedral.representations.orbits import ORBIT_ATOM, ORBIT_COUNT
 from euhedral.representations.space_groups import CRYSTAL_SYSTEM
 from euhedral.training.graph_set import GraphSet
@@ -111,7 +112,7 @@ def test_padding_puts_each_row_in_its_place_and_nothing_elsewhere():
 
 def test_a_neighbour_at_the_cutoff_weighs_nothing():
     ratio = torch.tensor([0.0, 0.5, 0.75, 1.0], dtype=torch.float64)
-    assert torch.allclose(_fade(ratio), torch.tensor([1.0, 1.0, 0.5, 0.0], dtype=torch.float64), atol=1e-12)
+    assert torch.allclose(cosine_envelope(ratio), torch.tensor([1.0, 1.0, 0.5, 0.0], dtype=torch.float64), atol=1e-12)
 
 
 def test_a_number_is_refused():

@@ -6,7 +6,8 @@ import torch
 from euhedral.core.batch import CrystalBatch
 from euhedral.core.crystal import Crystal
 from euhedral.errors import InvalidRequestError
-from euhedral.models.property.e3nn_phonon import E3NN, _cutoff
+from euhedral.models.property.e3nn_phonon import E3NN
+from euhedral.nn.cutoff import cosine_envelope
 
 SPECTRUM = {"kind": "spectrum", "name": "phonon_dos", "size": 12}
 
@@ -83,7 +84,9 @@ def test_convolutions_see_directions_that_distances_alone_do_not_tell():
 
 def test_the_cutoff_function_takes_edges_smoothly_to_zero():
     ratio = torch.tensor([0.0, 0.5, 0.75, 1.0, 1.2], dtype=torch.float64)
-    assert torch.allclose(_cutoff(ratio), torch.tensor([1.0, 1.0, 0.5, 0.0, 0.0], dtype=torch.float64), atol=1e-12)
+    assert torch.allclose(
+        cosine_envelope(ratio), torch.tensor([1.0, 1.0, 0.5, 0.0, 0.0], dtype=torch.float64), atol=1e-12
+    )
 
 
 def test_latent_features_are_scalars_of_the_last_hidden_layer(crystals):

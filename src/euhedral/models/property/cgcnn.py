@@ -44,7 +44,9 @@ from euhedral.core.batch import CrystalBatch
 from euhedral.core.elements import SYMBOLS
 from euhedral.errors import InvalidRequestError
 from euhedral.nn.element_properties import element_properties
+from euhedral.nn.gated_convolution import CountedEdges, GatedConvolution
 from euhedral.nn.gaussian import GaussianBasis
+from euhedral.nn.row_index import RowIndex
 from euhedral.nn.scaling import TargetScaling
 from euhedral.representations.graphs import Graph, GraphSpec, Nearest, StrictNearest
 from euhedral.representations.quotient import DISTANCE, MULTIPLICITY, ORBIT_SIZE
@@ -91,7 +93,7 @@ class CGCNN(nn.Module):
         self.embedding = nn.Linear(table.shape[1], atom_width)
         self.basis = GaussianBasis(start=0.0, stop=cutoff, step=step)
         self.convolutions = nn.ModuleList(
-            GatedConvolution(atom_width, bond_width=self.basis.size) for _ in range(n_convolutions)
+            GatedConvolution(atom_width, edge_width=self.basis.size) for _ in range(n_convolutions)
         )
         widths = [atom_width] + [hidden_width] * n_hidden
         self.hidden = nn.ModuleList(nn.Linear(i, o) for i, o in pairwise(widths))
@@ -127,14 +129,14 @@ class CGCNN(nn.Module):
         self._check_elements(batch)
         distance = graph.extra[DISTANCE] if DISTANCE in graph.extra else graph.vectors(batch).norm(dim=1)
         bonds = self.basis(distance)
-        weight_of_edge = weight_of_atom = None
-        if ORBIT_SIZE in graph.extra:
-            weight_of_atom = graph.extra[ORBIT_SIZE]
-            weight_of_edge = graph.extra[MULTIPLICITY]
+        between = CountedEdges(
+            source=RowIndex(graph.source, n=len(batch.numbers)), target=RowIndex(graph.target, n=len(batch.numbers)),
+            of_edge=graph.extra.get(MULTIPLICITY), of_atom=graph.extra.get(ORBIT_SIZE),
+        )  # fmt: skip
         # embedding first, lookup second: as many products as elements, not as atoms
         atoms = self.embedding(self.elements.to(bonds.dtype)).index_select(0, batch.numbers)
         for convolution in self.convolutions:
-            atoms = convolution(atoms, bonds, graph, weight_of_atom, weight_of_edge)
+            atoms = convolution(atoms, bonds, between)
         return atoms
 
     def _pooled(self, atoms: Tensor, *, batch: CrystalBatch, graph: Graph) -> Tensor:
@@ -157,62 +159,6 @@ class CGCNN(nn.Module):
                 f"crystal {name!r}: CGCNN knows the elements H to {SYMBOLS[known]}, got "
                 f"{SYMBOLS[int(batch.numbers.max())]}; leave the crystal out"
             )
-
-
-class GatedConvolution(nn.Module):
-    """v_i <- softplus(v_i + BN(sum_j sigmoid(z_ij W_f) * softplus(z_ij W_s))), z_ij = [v_i, v_j, u_ij] (equation 5).
-
-    Args:
-        width: features of an atom.
-        bond_width: features of an edge.
-    """
-
-    def __init__(self, width: int, *, bond_width: int) -> None:
-        super().__init__()
-        self.width = width
-        self.gate_and_core = nn.Linear(2 * width + bond_width, 2 * width)
-        self.edge_norm = CountedBatchNorm(2 * width)
-        self.atom_norm = CountedBatchNorm(width)
-
-    def forward(
-        self, atoms: Tensor, bonds: Tensor, graph: Graph, weight_of_atom: Tensor | None, weight_of_edge: Tensor | None,
-    ) -> Tensor:  # fmt: skip
-        """Update (N, width) atoms by (E, bond_width) edges; weights count the atoms and edges that each stands for."""
-        centre, neighbour, bond = self.gate_and_core.weight.split([self.width, self.width, bonds.shape[1]], dim=1)
-        mixed = F.linear(bonds, bond, self.gate_and_core.bias)
-        # index_select: its backward pass, an addition at indices, is twice as fast as that of square brackets
-        mixed = mixed + F.linear(atoms, centre).index_select(0, graph.target)
-        mixed = mixed + F.linear(atoms, neighbour).index_select(0, graph.source)
-        edge_count = None
-        if weight_of_atom is not None and weight_of_edge is not None:
-            edge_count = weight_of_edge * weight_of_atom[graph.target]
-        gate, core = self.edge_norm(mixed, edge_count).chunk(2, dim=1)
-        message = torch.sigmoid(gate) * F.softplus(core)
-        if weight_of_edge is not None:
-            message = message * weight_of_edge[:, None]
-        total = torch.zeros_like(atoms).index_add_(0, graph.target, message)
-        return F.softplus(atoms + self.atom_norm(total, weight_of_atom))
-
-
-class CountedBatchNorm(nn.BatchNorm1d):
-    """Batch normalisation in which a row may stand for several equal ones."""
-
-    def forward(self, rows: Tensor, count: Tensor | None = None) -> Tensor:  # type: ignore[override]
-        """Normalise (M, C) rows; `count` (M,) is how many each stands for."""
-        if not self.training or rows.shape[0] == 0:
-            return F.batch_norm(rows, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps)
-        if count is None:
-            count = rows.new_ones(rows.shape[0])
-        total = count.sum()
-        mean = (count @ rows) / total
-        centred = rows - mean
-        variance = (count @ centred.square()) / total
-        with torch.no_grad():
-            self.num_batches_tracked.add_(1)
-            share = 1.0 / int(self.num_batches_tracked) if self.momentum is None else self.momentum
-            self.running_mean.lerp_(mean, share)
-            self.running_var.lerp_(variance * total / (total - 1.0).clamp(min=1.0), share)
-        return centred * (self.weight * torch.rsqrt(variance + self.eps)) + self.bias
 
 
 @dataclass(frozen=True)

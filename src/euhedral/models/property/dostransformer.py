@@ -45,6 +45,7 @@ from torch import Tensor, nn
 
 from euhedral.core.batch import CrystalBatch
 from euhedral.core.elements import elements
+from euhedral.nn.cutoff import cosine_envelope
 from euhedral.nn.gaussian import GaussianBasis
 from euhedral.nn.row_index import RowIndex
 from euhedral.nn.scaling import TargetScaling
@@ -262,7 +263,7 @@ class GraphNetwork(nn.Module):
         # each atom is its own neighbour too, at distance zero
         distance = torch.cat([extra[DISTANCE].to(dtype), torch.zeros(n, dtype=dtype, device=numbers.device)])
         count = torch.cat([extra[MULTIPLICITY].to(dtype), torch.ones(n, dtype=dtype, device=numbers.device)])
-        share = count * _fade(distance / self.cutoff)
+        share = count * cosine_envelope(distance / self.cutoff)
         share = share / target.take(target.add(share[:, None]))[:, 0]
         mass = self.masses.index_select(0, numbers).to(dtype)
         atoms = self.atom_encoder(self.elements(numbers) * mass[:, None])
@@ -276,8 +277,3 @@ class GraphNetwork(nn.Module):
 
 def _update(given: int, width: int) -> nn.Module:
     return nn.Sequential(nn.Linear(given, 2 * width), nn.LayerNorm(2 * width), nn.PReLU(), nn.Linear(2 * width, width))
-
-
-def _fade(ratio: Tensor) -> Tensor:
-    """One up to half the cutoff, then half a cosine down to zero."""
-    return 0.5 * (1.0 - torch.cos(torch.pi * (2.0 * (1.0 - ratio)).clamp(0.0, 1.0)))

@@ -40,6 +40,7 @@ from torch import Tensor, nn
 
 from euhedral.core.batch import CrystalBatch
 from euhedral.core.elements import MAX_NUMBER, elements
+from euhedral.nn.cutoff import cosine_envelope
 from euhedral.nn.equivariant_convolution import EquivariantConvolution, reachable_irreps, useful_irreps
 from euhedral.nn.irreps import Gate, irreps, spherical_harmonics, split_irreps
 from euhedral.nn.scaling import TargetScaling
@@ -122,7 +123,7 @@ class E3NN(nn.Module):
         """(N, outputs) what each atom gives, or its features before the last convolution."""
         vectors = graph.vectors(batch)
         distance = vectors.norm(dim=1)
-        near = _cutoff(distance / self.cutoff)
+        near = cosine_envelope(distance / self.cutoff)
         harmonics = near[:, None] * spherical_harmonics(vectors, lmax=self.lmax)
         basis = self._basis(distinct_lengths(graph, distance))
         present, rows = torch.unique(batch.numbers, return_inverse=True)
@@ -160,9 +161,3 @@ class E3NN(nn.Module):
             return spectrum
         highest = spectrum.amax(1, keepdim=True)
         return spectrum / torch.where(highest > 0.0, highest, torch.ones_like(highest))
-
-
-def _cutoff(ratio: Tensor) -> Tensor:
-    """One up to half the cutoff, then half a cosine down to zero at the cutoff (e3nn's `smooth_cutoff`)."""
-    angle = math.pi * (2.0 * ratio - 2.0).clamp(-1.0, 0.0)
-    return 0.5 * (1.0 - torch.cos(angle))
