@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mkdocs.structure.files import File, Files
+from property import property_pages
 from representations import representations_page
 
 from euhedral.models.registry import ROWS, Row
@@ -31,6 +32,7 @@ def on_files(files: Files, *, config: Any) -> Files:
     }
     pages |= {f"systems/{row.name}.md": system_page(row) for row in ROWS}
     pages |= {f"tutorials/{path.stem}.md": tutorial_page(path) for path in sorted((DOCS / "tutorials").glob("*.py"))}
+    pages |= property_pages()
     pages["datasets.md"] = datasets_page()
     pages["representations.md"], pictures = representations_page()
     for name, content in [*pages.items(), *pictures.items()]:

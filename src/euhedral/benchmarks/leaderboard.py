@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from euhedral.benchmarks.job import PREDICTIONS
 from euhedral.benchmarks.protocol import Protocol, parts_of
 from euhedral.benchmarks.runner import records
-from euhedral.benchmarks.scores import Comparison, Score, best_of, compare, errors_of, score
+from euhedral.benchmarks.scores import Comparison, Score, adjusted, best_of, compare, errors_of, score
 from euhedral.core.batch import CrystalBatch
 
 #: What a system that looks at structures must beat.
@@ -40,6 +40,25 @@ class Entry:
     beats_composition: Mapping[str, Comparison]
 
 
+@dataclass(frozen=True)
+class Pair:
+    """Two systems on the same test crystals.
+
+    Args:
+        target: its name.
+        first: a system.
+        second: another one.
+        comparison: the error of the first against that of the second.
+        p: of the comparison, raised for all pairs of this target together.
+    """
+
+    target: str
+    first: str
+    second: str
+    comparison: Comparison
+    p: float
+
+
 @dataclass(frozen=True, eq=False)
 class Leaderboard:
     """Systems by the error of the first target, the best first.
@@ -47,10 +66,14 @@ class Leaderboard:
     Args:
         protocol: what they were asked.
         entries: one a system.
+        units: {target: unit}, as the data set's card says.
+        pairs: every two systems on each target, on the folds and seeds that both have.
     """
 
     protocol: Protocol
     entries: tuple[Entry, ...]
+    pairs: tuple[Pair, ...]
+    units: Mapping[str, str]
 
 
 def leaderboard(asked: Protocol, *, out: Path) -> Leaderboard:
@@ -68,6 +91,7 @@ def leaderboard(asked: Protocol, *, out: Path) -> Leaderboard:
 
     rng = np.random.default_rng(_SEED)
     kinds = asked.kinds
+    units: Mapping[str, str] = {}
     truths: dict[str, Mapping[str, NDArray]] = {}
     errors: dict[str, dict[str, dict[tuple[str, int], NDArray]]] = {name: {} for name in kinds}
     inside: dict[tuple[str, str], list[NDArray]] = {}
@@ -75,7 +99,8 @@ def leaderboard(asked: Protocol, *, out: Path) -> Leaderboard:
     for folder, record in records(asked, out=out):
         split, system = record["split"], record["system"]
         if split not in truths:
-            test = list(parts_of(asked, split=split).test)
+            part = parts_of(asked, split=split).test
+            units, test = part.card.units, list(part)
             batch = CrystalBatch.from_crystals(test, dtype=torch.float64, targets=tuple(kinds))
             truths[split] = {name: value.numpy() for name, value in batch.targets.items()}
         table = pq.read_table(folder / PREDICTIONS).to_pydict()
@@ -96,7 +121,9 @@ def leaderboard(asked: Protocol, *, out: Path) -> Leaderboard:
             scores[name] = score(pooled, target=name, inside=np.concatenate(held) if held else None, rng=rng)
         entries.append(Entry(system, scores, len(spent), _means(spent), _beaten(system, errors, rng=rng)))
     first = next(iter(kinds))
-    return Leaderboard(asked, tuple(sorted(entries, key=lambda entry: entry.scores[first].error)))
+    entries.sort(key=lambda entry: entry.scores[first].error)
+    pairs = [pair for name in kinds for pair in _pairs(name, errors[name], rng=rng)]
+    return Leaderboard(asked, tuple(entries), tuple(pairs), units)
 
 
 def rows(board: Leaderboard) -> list[dict[str, Any]]:
@@ -104,6 +131,7 @@ def rows(board: Leaderboard) -> list[dict[str, Any]]:
     return [
         {
             "protocol": board.protocol.name, "version": board.protocol.version, "system": entry.system, "target": name,
+            "unit": board.units.get(name, ""),
             "error": one.error, "low": one.low, "high": one.high, "coverage": one.coverage, "crystals": one.crystals,
             "folds": entry.folds, **entry.costs,
             "composition_difference": entry.beats_composition[name].difference if name in entry.beats_composition else None,
@@ -113,6 +141,32 @@ def rows(board: Leaderboard) -> list[dict[str, Any]]:
         for entry in board.entries
         for name, one in entry.scores.items()
     ]  # fmt: skip
+
+
+def pair_rows(board: Leaderboard) -> list[dict[str, Any]]:
+    """One flat row for each pair of systems and target, as a table takes them."""
+    return [
+        {
+            "protocol": board.protocol.name, "version": board.protocol.version, "target": pair.target,
+            "first": pair.first, "second": pair.second, "difference": pair.comparison.difference,
+            "low": pair.comparison.low, "high": pair.comparison.high, "p": pair.p,
+        }
+        for pair in board.pairs
+    ]  # fmt: skip
+
+
+def _pairs(
+    target: str, errors: Mapping[str, Mapping[tuple[str, int], NDArray]], *, rng: np.random.Generator
+) -> list[Pair]:
+    names, compared = best_of({name: np.concatenate(list(of.values())) for name, of in errors.items()}), []
+    for place, first in enumerate(names):
+        for second in names[place + 1 :]:
+            shared = [key for key in errors[first] if key in errors[second]]
+            if shared:
+                own, other = (np.concatenate([errors[name][key] for key in shared]) for name in (first, second))
+                compared.append((first, second, compare(own, other, rng=rng)))
+    raised = adjusted([found.p for _, _, found in compared])
+    return [Pair(target, first, second, found, p) for (first, second, found), p in zip(compared, raised, strict=True)]
 
 
 def _beaten(
@@ -136,7 +190,7 @@ def _beaten(
 def _means(records_of_system: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     names = (
         "parameters", "epochs", "published_epochs", "training_seconds", "seconds_per_epoch", "inference_ms_per_crystal",
-        "peak_memory_mb", "share_unlike_training", "train",
+        "peak_memory_mb", "share_unlike_training", "train", "validation", "test", "graph_seconds",
     )  # fmt: skip
     return {
         name: float(np.mean([record[name] for record in records_of_system]))

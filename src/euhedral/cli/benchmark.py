@@ -34,12 +34,13 @@ def benchmark(
 ) -> None:
     """Train and judge systems under one protocol; a failure of one does not stop the others."""
     from euhedral.benchmarks.baselines import BASELINES
-    from euhedral.benchmarks.leaderboard import leaderboard, rows
+    from euhedral.benchmarks.leaderboard import leaderboard, pair_rows, rows
+    from euhedral.benchmarks.page import page
     from euhedral.benchmarks.protocol import protocol as find
     from euhedral.benchmarks.protocol import protocols
     from euhedral.benchmarks.runner import failures, jobs_of, run
     from euhedral.core.writing import write_atomically
-    from euhedral.errors import InvalidRequestError, unknown_name
+    from euhedral.errors import InvalidRequestError, MissingDependencyError, unknown_name
     from euhedral.models.registry import ROWS
 
     if list_all:
@@ -66,13 +67,20 @@ def benchmark(
         )  # fmt: skip
     board = leaderboard(asked, out=out)
     table = rows(board)
-    _write(out / asked.name / "results.parquet", table)
-    broken = failures(asked, out=out)
+    pairs = pair_rows(board)
+    folder, broken = out / asked.name, failures(asked, out=out)
+    _write(folder / "results.parquet", table)
+    _write(folder / "pairs.parquet", pairs)
+    try:
+        for name, text in page(asked, results=table, pairs=pairs, failures=broken).items() if table else ():
+            write_atomically(folder / name, content=text)
+    except MissingDependencyError as error:
+        typer.echo(f"no page: {error}", err=True)
     show_table(
-        ["system", "target", "error", "95%", "coverage", "beats composition", "epochs", "parameters", "minutes", "MB"],
+        ["system", "target", "unit", "error", "95%", "coverage", "beats composition", "epochs", "parameters", "minutes", "MB"],
         rows=[
             [
-                str(row["system"]), str(row["target"]), f"{row['error']:.4f}", f"{row['low']:.4f} to {row['high']:.4f}",
+                str(row["system"]), str(row["target"]), str(row["unit"]), f"{row['error']:.4f}", f"{row['low']:.4f} to {row['high']:.4f}",
                 "-" if row["coverage"] != row["coverage"] else f"{row['coverage']:.1%}",
                 {True: "yes", False: "no", None: "-"}[row["beats_composition"]],
                 f"{row['epochs']:.1f} of {row['published_epochs']:.0f}" if "epochs" in row else "-",

@@ -1,0 +1,52 @@
+"""Take the results of finished protocols over into benchmarks/results/property, with the machine described.
+
+    python scripts/record_benchmark.py FOLDER [PROTOCOL ...]
+
+FOLDER is what `euhedral benchmark --out FOLDER` wrote.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+from pathlib import Path
+
+import torch
+
+from euhedral.benchmarks.protocol import protocol, protocols
+from euhedral.benchmarks.runner import failures
+from euhedral.core.writing import write_atomically
+
+TARGET = Path(__file__).parent.parent / "benchmarks" / "results" / "property"
+
+
+def processor() -> str:
+    """The processor's name, where the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def main() -> None:
+    """Copy the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("protocols", nargs="*", default=list(protocols()))
+    asked = parser.parse_args()
+    machine = f"{processor()}, {os.cpu_count()} cores, torch {torch.__version__.split('+')[0]}, shared with other work: times are of the processor."
+    for name in asked.protocols:
+        folder = asked.folder / name
+        if not (folder / "results.parquet").exists():
+            continue
+        for kind in ("results", "pairs"):
+            write_atomically(TARGET / name / f"{kind}.parquet", content=(folder / f"{kind}.parquet").read_bytes())
+        described = {"machine": machine, "failures": failures(protocol(name), out=asked.folder)}
+        write_atomically(TARGET / name / "machine.json", content=json.dumps(described, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

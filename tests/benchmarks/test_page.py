@@ -1,0 +1,53 @@
+import numpy as np
+import pytest
+
+from euhedral.benchmarks.page import page
+from euhedral.benchmarks.protocol import protocol
+from euhedral.benchmarks.scores import adjusted
+
+pytest.importorskip("matplotlib")
+
+
+def row(system, target, error, **more):
+    return {
+        "protocol": "sample", "system": system, "target": target, "unit": "eV", "error": error, "low": 0.9 * error, "high": 1.1 * error,
+        "coverage": float("nan"), "crystals": 100, "beats_composition": None, **more,
+    }  # fmt: skip
+
+
+def network(system, target, error, *, beats):
+    costs = {
+        "epochs": 2.5, "published_epochs": 300.0, "parameters": 1e5, "seconds_per_epoch": 3.0, "inference_ms_per_crystal": 0.5,
+        "peak_memory_mb": 500.0,
+    }  # fmt: skip
+    return row(system, target, error, beats_composition=beats, **costs)
+
+
+def test_a_page_says_what_beats_the_composition_and_what_chance_may_have_done():
+    results = [
+        entry
+        for target in ("formation_energy_per_atom", "band_gap")
+        for entry in (
+            network("cgcnn", target, 0.1, beats=True), network("schnet", target, 0.3, beats=False), row("constant", target, 0.2),
+        )
+    ]  # fmt: skip
+    pairs = [
+        {"target": "band_gap", "first": "cgcnn", "second": "schnet", "p": 1e-9},
+        {"target": "band_gap", "first": "cgcnn", "second": "constant", "p": 0.4},
+    ]
+    files = page(protocol("sample"), results=results, pairs=pairs, failures=[("roost_official_0", "no memory")])
+    text = files["index.md"].split("## band_gap")[1]
+    assert "| cgcnn | 0.1 | 0.09 to 0.11 | - | - | yes | - | 2.5 of 300 |" in text
+    assert "| schnet | 0.3 | 0.27 to 0.33 | - | yes (p < 0.001) | no |" in text
+    assert "| constant | 0.2 | 0.18 to 0.22 | - | not shown (p 0.4) | - |" in text
+    assert "roost_official_0: no memory" in text
+    drawings = [name for name in files if name.endswith(".svg")]
+    assert len(drawings) == 3
+    assert all(f"({name})" in files["index.md"] for name in drawings)
+    assert files == page(protocol("sample"), results=results, pairs=pairs, failures=[("roost_official_0", "no memory")])
+
+
+def test_p_values_of_tests_made_together_are_raised_as_holm_says():
+    assert adjusted([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert adjusted([0.9, 0.8]) == pytest.approx([1.0, 1.0])
+    assert np.all(np.array(adjusted([0.2, 0.001])) >= [0.2, 0.001])
