@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from typing import Annotated
@@ -57,6 +58,7 @@ def main() -> None:
     0: all done. 1: some inputs failed, the others were processed. 2: nothing could be done. 130: stopped by Ctrl-C,
     what was finished is kept.
     """
+    logging.getLogger("euhedral").addHandler(_Notes(logging.WARNING))
     try:
         code = app(standalone_mode=False)
     except _UsageError as error:
@@ -75,6 +77,14 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+class _Notes(logging.Handler):
+    """Shows what the package warns of, each as one line."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line to the error stream."""
+        sys.stderr.write(f"note: {record.getMessage()}\n")
 
 
 def _command() -> str:

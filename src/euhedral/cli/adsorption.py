@@ -64,7 +64,7 @@ def adsorb(
     calculator = load_trained(potential, wing="potential")
     finished: list[Attempt] = []
     search: AdsorptionSearch | None = None
-    with progress(quiet=quiet) as advance:
+    with progress(quiet=quiet, lines=True) as advance:
         advance("relaxing the slab and the molecule", 0, None)
 
         def on_attempt(attempt: Attempt, all_of_them: int) -> None:

@@ -50,7 +50,7 @@ def discover(
         steps=steps,
     )
     folder = run or Path("runs") / "-".join(question.elements).lower()
-    with progress(quiet=quiet) as advance:
+    with progress(quiet=quiet, lines=True) as advance:
         report = answer(question, folder=folder, progress=advance)
     show_table(
         ["rank", "formula", "space group", "hull (eV/atom)", *(q.name for q in report.quantities), "flags"],

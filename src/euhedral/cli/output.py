@@ -7,6 +7,7 @@ import io
 import json
 import math
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from euhedral.core.writing import write_atomically
 from euhedral.errors import InvalidRequestError
 
 Row = Mapping[str, Any]
+_SECONDS_BETWEEN_LINES: Final = 5.0
 #: How a list can be printed.
 FORMS: Final = ("table", "csv", "json", "markdown")
 
@@ -115,10 +117,15 @@ def file_stem(name: str) -> str:
 
 
 @contextmanager
-def progress(*, quiet: bool) -> Iterator[Advance]:
-    """Show bars on the error stream while something runs; silent when it is not a terminal or not wanted."""
+def progress(*, quiet: bool, lines: bool = False) -> Iterator[Advance]:
+    """Show bars on the error stream while something runs.
+
+    Args:
+        quiet: show nothing.
+        lines: where the error stream is no terminal, write a line now and then; else nothing is shown there.
+    """
     if quiet or not sys.stderr.isatty():
-        yield lambda what, finished, total: None  # noqa: ARG005
+        yield _Lines() if lines and not quiet else lambda what, finished, total: None  # noqa: ARG005
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -131,3 +138,20 @@ def progress(*, quiet: bool) -> Iterator[Advance]:
             bars.update(task, description=what, completed=finished, total=total)
 
         yield advance
+
+
+class _Lines:
+    """Progress for a file or a pipe: a line when something else begins (what stands before the first comma), and now and then."""
+
+    def __init__(self) -> None:
+        self._stage = ""
+        self._said = -math.inf
+
+    def __call__(self, what: str, finished: int, total: int | None) -> None:
+        stage, now = what.partition(",")[0], time.monotonic()
+        if stage == self._stage and now - self._said < _SECONDS_BETWEEN_LINES and finished != total:
+            return
+        self._stage, self._said = stage, now
+        counted = f": {finished:,}" + (f" of {total:,}" if total is not None else "") if finished or total else ""
+        sys.stderr.write(f"{what}{counted}\n")
+        sys.stderr.flush()

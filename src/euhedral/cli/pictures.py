@@ -9,16 +9,13 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from euhedral.cli.drawing import ACCENT, INK, dress, new_figure, save_figure
 from euhedral.core.crystal import Crystal
 from euhedral.core.elements import SYMBOLS
-from euhedral.core.writing import replacing
-from euhedral.errors import MissingDependencyError
 
 if TYPE_CHECKING:
     from euhedral.representations.spectra.diffraction import PowderPattern
 
-_INK: Final = "#1f3a4d"
-_ACCENT: Final = "#b5532a"
 # Degrees: from where a cell is looked at, a little above the ab plane and beside the a axis.
 _AZIMUTH, _ELEVATION = 20.0, 18.0
 _LABELLED: Final = 8
@@ -45,7 +42,7 @@ def draw_graph(path: Path, *, crystal: Crystal, target: NDArray[np.int64], vecto
         line = edge @ view
         axes.plot(line[:, 0], line[:, 1], color="0.6", linewidth=0.8, linestyle=(0, (4, 3)), zorder=0)
     for start, end in zip(centres, ends, strict=True):
-        axes.plot(*np.stack([start, end]).T[:2], color=_INK, linewidth=0.9, alpha=0.35, zorder=1)
+        axes.plot(*np.stack([start, end]).T[:2], color=INK, linewidth=0.9, alpha=0.35, zorder=1)
     # the neighbour's element: the atom of the crystal that it is an image of
     inverse = np.linalg.inv(crystal.cell)
     away = ((crystal.cart[target] + vectors) @ inverse)[:, None] - crystal.frac[None]
@@ -59,7 +56,7 @@ def draw_graph(path: Path, *, crystal: Crystal, target: NDArray[np.int64], vecto
     axes.legend(loc="upper left", frameon=False, borderaxespad=0.0, handletextpad=0.3)
     axes.set_aspect("equal")
     axes.axis("off")
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_powder(path: Path, *, pattern: PowderPattern, grid: NDArray[np.float64], curve: NDArray[np.float64]) -> None:
@@ -76,15 +73,15 @@ def draw_powder(path: Path, *, pattern: PowderPattern, grid: NDArray[np.float64]
         RunFolderError: the file cannot be written.
     """
     figure, axes = _figure(width=7.0, height=3.2)
-    axes.plot(grid, curve, color=_INK, linewidth=1.0)
-    axes.vlines(pattern.two_theta, -6.0, -2.0, color=_ACCENT, linewidth=0.8)
+    axes.plot(grid, curve, color=INK, linewidth=1.0)
+    axes.vlines(pattern.two_theta, -6.0, -2.0, color=ACCENT, linewidth=0.8)
     taken: list[float] = []
     for i in np.argsort(-pattern.intensity, kind="stable")[:_LABELLED].tolist():
         angle = float(pattern.two_theta[i])
         if all(abs(angle - other) > 0.04 * (grid[-1] - grid[0]) for other in taken):
             height = float(np.interp(angle, grid, curve))
             name = "".join(f"{index}" if index >= 0 else f"{-index}\u0305" for index in pattern.hkl[i].tolist())
-            axes.annotate(name, (angle, height + 2.0), ha="center", fontsize=7, color=_ACCENT)
+            axes.annotate(name, (angle, height + 2.0), ha="center", fontsize=7, color=ACCENT)
             taken.append(angle)
     axes.set_xlim(grid[0], grid[-1])
     axes.set_ylim(-8.0, 112.0)
@@ -109,33 +106,19 @@ def draw_curve(
     """
     figure, axes = _figure(width=7.0, height=3.2)
     axes.axhline(0.0, color="0.8", linewidth=0.8)
-    axes.plot(x, y, color=_INK, linewidth=1.0)
+    axes.plot(x, y, color=INK, linewidth=1.0)
     axes.set_xlim(x[0], x[-1])
     _finish(figure, axes, labels=labels, title=title, path=path)
 
 
 def _figure(*, width: float, height: float) -> tuple[Any, Any]:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingDependencyError(
-            "drawings need matplotlib; install it with: pip install 'euhedral[plots]', or choose another --format"
-        ) from error
-    figure = Figure(figsize=(width, height), dpi=150, layout="constrained")
+    figure = new_figure(width=width, height=height, otherwise="choose another --format")
     return figure, figure.add_subplot()
 
 
 def _finish(figure: Any, axes: Any, *, labels: tuple[str, str], title: str, path: Path) -> None:
-    axes.set_xlabel(labels[0])
-    axes.set_ylabel(labels[1])
-    axes.set_title(title, fontsize=9, loc="left")
-    axes.spines[["top", "right"]].set_visible(False)
-    _save(figure, path)
-
-
-def _save(figure: Any, path: Path) -> None:
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format="png", bbox_inches="tight", metadata={"Software": None})
+    dress(axes, x=labels[0], y=labels[1], title=title)
+    save_figure(figure, path)
 
 
 def _draw_atoms(axes: Any, *, places: NDArray, numbers: NDArray[np.int64], alpha: float, order: int) -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from euhedral.cli.output import Advance, progress, show_table
+from euhedral.cli.training_data import check_parts, open_data, parts_of, targets_of
 
 if TYPE_CHECKING:
     from euhedral.data.dataset import Dataset
+    from euhedral.training.loop import Epoch
+    from euhedral.training.predictor import Predictor
 
 Data = Annotated[str, typer.Option(help="Data set, or files, a folder or a table (.parquet, .csv) of your own.")]
 Labels = Annotated[
@@ -62,11 +66,11 @@ def train(
 
     known = [row.name for row in ROWS if row.wing == "property"]
     if system not in (*known, "crystalformer"):
-        raise unknown_name("system that can be trained", system, [*known, "crystalformer"], where="euhedral systems")
-    with progress(quiet=quiet) as advance:
+        raise unknown_name("system that can be trained", system, [*known, "crystalformer"], where="euhedral systems --task property")
+    with progress(quiet=quiet, lines=True) as advance:
         advance("reading", 0, None)
-        whole, named = _dataset(data, labels=labels, targets=target)
-        parts = _parts(whole, named, split=split)
+        whole, named = open_data(data, labels=labels, targets=target)
+        parts = parts_of(whole, named, split=split)
         if system == "crystalformer":
             _train_crystalformer(
                 parts, data=data, split=split, out=out, targets=target or (), epochs=epochs or 60, minutes=minutes,
@@ -106,11 +110,11 @@ def finetune(
     from euhedral.training.predictor import weights_folder
 
     system = load_weights(weights_folder(start)).system
-    with progress(quiet=quiet) as advance:
+    with progress(quiet=quiet, lines=True) as advance:
         advance("reading", 0, None)
-        whole, named = _dataset(data, labels=labels, targets=target)
+        whole, named = open_data(data, labels=labels, targets=target)
         _train_property(
-            system, parts=_parts(whole, named, split=split), whole=whole, data=data, split=split, out=out, targets=target or (),
+            system, parts=parts_of(whole, named, split=split), whole=whole, data=data, split=split, out=out, targets=target or (),
             classes=classes or (), epochs=epochs, members=members, seed=seed, start=start, freeze=tuple(freeze or ()),
             log=log or (), advance=advance,
         )  # fmt: skip
@@ -124,94 +128,33 @@ def evaluate(
     split: Split = "",
     part: Annotated[str, typer.Option(help="train, val, test, or all.")] = "test",
     coverage: Annotated[float, typer.Option(help="Of the intervals.", min=0.5, max=0.99)] = 0.9,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for pictures.")] = Path("evaluated"),
     quiet: Quiet = False,
 ) -> None:
-    """Compare a model's predictions with labels that it has not seen."""
-    from euhedral.errors import unknown_name
+    """Compare a model's predictions with labels that it has not seen; pictures come with the figures."""
+    from euhedral.cli.result_pictures import leave_pictures
+    from euhedral.errors import InvalidRequestError, unknown_name
     from euhedral.training.predictor import Predictor
-    from euhedral.training.recipes import judge
+    from euhedral.training.recipes import report_on
 
     predictor = Predictor.load(model)
-    with progress(quiet=quiet) as advance:
+    with progress(quiet=quiet, lines=True) as advance:
         advance("reading", 0, None)
-        whole, named = _dataset(data, labels=labels, targets=predictor.targets)
-        parts = {"all": whole} if part == "all" else _parts(whole, named, split=split)
+        whole, named = open_data(data, labels=labels, targets=predictor.targets)
+        parts = {"all": whole} if part == "all" else parts_of(whole, named, split=split)
         if part not in parts:
-            raise unknown_name(f"part of {data}", part, parts, where="euhedral datasets")
-        advance("predicting", 0, len(parts[part]))
-        report = judge(predictor, list(parts[part]), coverage=coverage)
-    _show(report, title=f"{model} on {part} of {data}")
-
-
-def _dataset(data: str, *, labels: Path | None, targets: Sequence[str] | None) -> tuple[Dataset, bool]:
-    """Open a data set by name, or make one of a user's own data; tells whether it was a name."""
-    from euhedral.data.catalogue import SHIPPED, load
-    from euhedral.data.dataset import Dataset
-    from euhedral.data.own import from_files, from_table
-    from euhedral.data.sources import sources
-    from euhedral.errors import FileFormatError
-
-    path = Path(data)
-    if data in SHIPPED or data in sources() or not path.exists():
-        return load(data), True  # one that does not exist raises the error that lists the data sets
-    if path.suffix == ".parquet":
-        try:
-            return Dataset.open(path), False
-        except FileFormatError:
-            return _remarked(from_table(path, targets=targets)), False  # a table with a column of structures
-    if path.suffix == ".csv":
-        return _remarked(from_table(path, targets=targets)), False
-    return _remarked(from_files(path, labels=labels, targets=targets)), False
-
-
-def _remarked(own: Dataset) -> Dataset:
-    """Say on the standard error what was left out or looks strange."""
-    if own.card.audit is not None:
-        for remark in own.card.audit.remarks:
-            typer.echo(f"note: {remark}", err=True)
-    return own
-
-
-def _parts(whole: Dataset, named: bool, *, split: str) -> Mapping[str, Dataset]:
-    rule = split or ("official" if named or "split" in whole.described else "random-0")
-    parts = whole.split(rule)
-    return parts if "val" in parts else whole.split(f"{rule}+val")
-
-
-def _targets(
-    whole: Dataset, *, names: Sequence[str], classes: Sequence[str], default: Sequence[str]
-) -> tuple[Any, ...]:  # fmt: skip
-    """Say what each target is, by the kind of its column."""
-    from euhedral.errors import InvalidRequestError, unknown_name
-
-    named_classes = {}
-    for text in classes:
-        name, equals, listed = text.partition("=")
-        if not equals:
-            raise InvalidRequestError(f'--classes {text!r}: expected "target=first,second"')
-        named_classes[name] = listed.split(",")
-    found: list[Any] = []
-    chosen = list(names) or [name for name in default if name in whole.described] or list(whole.targets)
-    for name in chosen:
-        column = whole.described.get(name)
-        if column is None or column.kind == "text":
-            raise unknown_name("target", name, whole.targets, where="euhedral datasets")
-        if name in named_classes:
-            kind = {"kind": "category", "classes": named_classes[name], "per_atom": column.kind == "site"}
-        elif column.frame and set(column.shape) == {3}:
-            kind = {"kind": "tensor", "rank": len(column.shape)}
-        elif column.kind == "array" and len(column.shape) == 1:
-            kind = {"kind": "spectrum", "size": column.shape[0]}
-        elif column.kind == "array":
+            raise unknown_name(f"part of {data}", part, [*parts, "all"], where="euhedral evaluate --help")
+        crystals = list(parts[part])
+        if not any(whole.known(name).any() for name in predictor.targets if name in whole.targets):
             raise InvalidRequestError(
-                f"target {name!r} holds arrays of shape {column.shape}; a spectrum or a Cartesian tensor can be learnt"
+                f"{data} has no labels of {', '.join(predictor.targets)}; there is nothing to compare with"
             )
-        else:
-            kind = {"kind": "scalar", "per_atom": column.kind == "site"}
-        found.append({**kind, "name": name})
-    if not found:
-        raise InvalidRequestError("there is no number to learn in these data; name one with --target")
-    return tuple(found)
+        advance("predicting", 0, len(crystals))
+        predictions = predictor.predict(crystals, coverage=coverage)
+        report = report_on(predictor, crystals, predictions=predictions)
+        what = f"{model}, {part} of {data}"
+        _show(report, predictor=predictor, title=what)
+        leave_pictures(out, predictor=predictor, crystals=crystals, predictions=predictions, report=report, what=what)
 
 
 def _train_property(
@@ -221,46 +164,82 @@ def _train_property(
 ) -> None:  # fmt: skip
     from dataclasses import replace
 
+    from euhedral.cli.result_pictures import leave_pictures
     from euhedral.models.registry import row
-    from euhedral.training.loggers import Journal
-    from euhedral.training.recipes import EnsembleRecipe, judge, train_ensemble
+    from euhedral.training.loggers import HISTORY, Journal
+    from euhedral.training.recipes import EnsembleRecipe, report_on, train_ensemble
     from euhedral.training.settings import settings_of
 
     base = EnsembleRecipe()
     settings = settings_of(row(system).training, whose=system) if row(system).training else base.settings
     settings = replace(settings, epochs=epochs or settings.epochs, steps=None)
-    default = base.targets if all(isinstance(target, str) for target in base.targets) else ()
+    default = [str(name) for name in base.targets if isinstance(name, str)]
+    chosen = targets_of(whole, names=targets, classes=classes, default=default)
+    check_parts(parts, targets=chosen)
+    units = {target["name"]: whole.described[target["name"]].unit for target in chosen}
     recipe = EnsembleRecipe(
-        system=system, targets=_targets(whole, names=targets, classes=classes, default=[str(name) for name in default]),
-        members=members, seed=seed, settings=settings, start=start, freeze=freeze,
-    )  # fmt: skip
+        system=system, targets=chosen, members=members, seed=seed, settings=settings, start=start, freeze=freeze
+    )
+
+    def on_epoch(member: int, epoch: Epoch) -> None:
+        errors = "".join(
+            f", {name} {error:.4g} {units.get(name, '')}".rstrip() for name, error in epoch.validation.items()
+        )
+        advance(
+            f"network {member + 1} of {members}, loss {epoch.loss:.4g}{errors}, epoch", epoch.epoch, settings.epochs
+        )
+
     journal = Journal(out, kinds=log)
+    advance("finding neighbours", 0, None)
     predictor = train_ensemble(
         recipe, train=list(parts["train"]), validation=list(parts["val"]), work=out / "checkpoints",
-        card={"data": data, "split": split or "official or random-0"},
-        on_epoch=lambda member, epoch: advance(f"network {member + 1} of {members}", epoch.epoch, settings.epochs),
-        journal=journal,
+        card={"data": data, "split": split or "official or random-0", "units": units}, on_epoch=on_epoch, journal=journal,
     )  # fmt: skip
     journal.close()
-    report = judge(predictor, list(parts["test"]))
-    replace(predictor, card={**predictor.card, "test": report}).save(out)
+    test = list(parts["test"])
+    advance("judging", 0, len(test))
+    predictions = predictor.predict(test)
+    report = report_on(predictor, test, predictions=predictions)
+    predictor = replace(predictor, card={**predictor.card, "test": report})
+    predictor.save(out)
     if start:
         typer.echo(f"{start}: {predictor.card['training']['start']}")
-    _show(report, title=f"{system} on the test part of {data}")
+    what = f"{system}, test part of {data}"
+    _show(report, predictor=predictor, title=what)
+    leave_pictures(
+        out,
+        predictor=predictor,
+        crystals=test,
+        predictions=predictions,
+        report=report,
+        what=what,
+        history=out / HISTORY,
+    )
 
 
-def _show(report: Mapping[str, Mapping[str, float]], *, title: str) -> None:
-    show_table(
-        ["target", "mean error", "root mean square", "intervals hold", "of crystals"],
-        rows=[
-            [
-                name, f"{numbers['mae']:.4f}", f"{numbers['rmse']:.4f}",
-                f"{numbers['interval_coverage']:.1%} (goal {numbers['interval_goal']:.0%})", str(numbers["crystals"]),
-            ]
-            for name, numbers in report.items()
-        ],
-        title=title,
-    )  # fmt: skip
+def _show(report: Mapping[str, Mapping[str, float]], *, predictor: Predictor, title: str) -> None:
+    """Print errors with their units, and say where intervals have no end."""
+    from euhedral.cli.units import quantity_of
+
+    kinds = predictor.ensemble.kinds
+    rows = []
+    for name, numbers in report.items():
+        classes = hasattr(kinds[name], "classes")
+        unit = "share that is wrong" if classes else quantity_of(name, card=predictor.card).unit
+        rows.append([
+            name, unit, f"{numbers['mae']:.4f}", "-" if classes else f"{numbers['rmse']:.4f}",
+            f"{numbers['interval_coverage']:.1%} (goal {numbers['interval_goal']:.0%})", str(numbers["crystals"]),
+        ])  # fmt: skip
+    heads = ["target", "unit", "mean error", "root mean square", "intervals hold", "of crystals"]
+    show_table(heads, rows=rows, title=title)
+    for name, numbers in report.items():
+        conformal, goal = predictor.conformal[name], numbers["interval_goal"]
+        if conformal.quantile(goal) == float("inf"):
+            typer.echo(
+                f"note: the intervals of {name} have no end: {len(conformal.scores)} labels to calibrate with are too few for {goal:.0%} "
+                f"({math.ceil(goal / (1.0 - goal) - 1e-9)} are needed); give more crystals for validation",
+                err=True,
+            )
 
 
 def _train_crystalformer(

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from euhedral.data.quantities import Quantity, quantities
+
+#: What stands for the unit of labels whose unit nobody stated.
+UNSTATED: Final = "unit of its labels"
 
 
 def quantity_of(name: str, *, card: Mapping[str, object]) -> Quantity:
@@ -20,7 +24,7 @@ def quantity_of(name: str, *, card: Mapping[str, object]) -> Quantity:
         return quantities()[name]
     if own is not None and name in quantities() and quantities()[name].unit == own:
         return quantities()[name]
-    return Quantity(name, unit=own or "unit of its labels", method="as in its labels", note="a model of your own")
+    return Quantity(name, unit=own or UNSTATED, method="as in its labels", note="a model of your own")
 
 
 def headed(name: str, unit: str) -> str:

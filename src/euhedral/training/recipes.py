@@ -254,7 +254,19 @@ def judge(predictor: Predictor, crystals: Sequence[Crystal], *, coverage: float 
         crystals: with labels, neither trained nor calibrated on.
         coverage: of the intervals.
     """
-    predictions = predictor.predict(crystals, coverage=coverage)
+    return report_on(predictor, crystals, predictions=predictor.predict(crystals, coverage=coverage))
+
+
+def report_on(
+    predictor: Predictor, crystals: Sequence[Crystal], *, predictions: Mapping[str, Prediction]
+) -> dict[str, dict[str, float]]:  # fmt: skip
+    """Compare predictions that were made already with labels, as `judge` does.
+
+    Args:
+        predictor: what made them.
+        crystals: with labels.
+        predictions: of these crystals, by target.
+    """
     report = {}
     labels = CrystalBatch.from_crystals(crystals, dtype=torch.float64, targets=tuple(predictions)).targets
     for name, prediction in predictions.items():
@@ -265,7 +277,7 @@ def judge(predictor: Predictor, crystals: Sequence[Crystal], *, coverage: float 
             "mae": float(error.nanmean()),
             "median_absolute_error": float(error.nanmedian()),
             "rmse": float(error.square().nanmean().sqrt()),
-            "interval_goal": coverage,
+            "interval_goal": prediction.coverage,
             "interval_coverage": _coverage(prediction, truth.numpy()),
             "interval_mean_width": _width(prediction),
             "share_unlike_training": float(prediction.unlike_training.mean()),

@@ -1,0 +1,135 @@
+"""Which crystals and labels a training command means."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import typer
+
+from euhedral.errors import FileFormatError, InvalidRequestError, UnknownNameError
+
+if TYPE_CHECKING:
+    from euhedral.data.dataset import Dataset
+
+# Labels of a class below which one is told: a network can hardly learn it, and a test of it says nothing.
+_RARE: Final = 5
+
+
+def open_data(data: str, *, labels: Path | None, targets: Sequence[str] | None) -> tuple[Dataset, bool]:
+    """Open a data set by name, or make one of a user's own data; tells whether it was a name.
+
+    Raises:
+        UnknownNameError: it is neither a file nor a data set's name, or has no such target.
+        FileFormatError: the file cannot be read, or a table of labels names none of the structures.
+        InvalidRequestError: a table of labels is given for data that carry their own.
+    """
+    from euhedral.data.catalogue import SHIPPED, load
+    from euhedral.data.dataset import Dataset
+    from euhedral.data.own import from_files, from_table
+    from euhedral.data.sources import sources
+
+    path = Path(data)
+    named = data in SHIPPED or data in sources() or not path.exists()
+    if labels is not None and (named or path.suffix in (".parquet", ".csv")):
+        raise InvalidRequestError(
+            f"--labels is for structure files; {data} carries its labels itself, leave --labels out"
+        )
+    if named:
+        return load(data), True  # one that does not exist raises the error that lists the data sets
+    if path.suffix == ".parquet":
+        try:
+            return Dataset.open(path), False
+        except FileFormatError:
+            return from_table(path, targets=targets), False  # a table with a column of structures
+    if path.suffix == ".csv":
+        return from_table(path, targets=targets), False
+    return from_files(path, labels=labels, targets=targets), False
+
+
+def parts_of(whole: Dataset, named: bool, *, split: str) -> Mapping[str, Dataset]:
+    """Divide data into train, val and test, by the rule that is asked for or the one that is natural."""
+    rule = split or ("official" if named or "split" in whole.described else "random-0")
+    parts = whole.split(rule)
+    return parts if "val" in parts else whole.split(f"{rule}+val")
+
+
+def check_parts(parts: Mapping[str, Dataset], *, targets: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse parts that a run would fail on at its end, and say what of them will be weak.
+
+    Args:
+        parts: train, val and test.
+        targets: as `targets_of` gives them.
+
+    Raises:
+        InvalidRequestError: there is nothing to train, calibrate or judge with.
+    """
+    for part in ("train", "val", "test"):
+        if part not in parts or not len(parts[part]):
+            raise InvalidRequestError(
+                f"the split leaves no crystals for {part}; choose another --split, or give more data"
+            )
+    for target in targets:
+        name = target["name"]
+        for part in ("train", "val", "test"):
+            if not parts[part].known(name).any():
+                raise InvalidRequestError(
+                    f"no crystal of the {part} part has a label {name!r}; choose another --target or --split, or label some"
+                )
+        if "classes" in target:
+            _rare_classes(parts, name=name, classes=target["classes"])
+
+
+def _rare_classes(parts: Mapping[str, Dataset], *, name: str, classes: Sequence[str]) -> None:
+    import numpy as np
+
+    values = parts["train"].column(name)
+    for position, one in enumerate(classes):
+        count = int(np.count_nonzero(values == position))
+        if count < _RARE:
+            typer.echo(
+                f"note: class {one!r} of {name} is the label of {count} of {len(parts['train']):,} training crystals; it will hardly be learnt",
+                err=True,
+            )
+
+
+def targets_of(
+    whole: Dataset, *, names: Sequence[str], classes: Sequence[str], default: Sequence[str]
+) -> tuple[dict[str, Any], ...]:  # fmt: skip
+    """Say what each target is, by the kind of its column.
+
+    Raises:
+        UnknownNameError: the data have no such target.
+        InvalidRequestError: there is nothing to learn, or it is of a shape that cannot be learnt.
+    """
+    named_classes = {}
+    for text in classes:
+        name, equals, listed = text.partition("=")
+        if not equals:
+            raise InvalidRequestError(f'--classes {text!r}: expected "target=first,second"')
+        named_classes[name] = listed.split(",")
+    found: list[dict[str, Any]] = []
+    chosen = list(names) or [name for name in default if name in whole.described] or list(whole.targets)
+    for name in chosen:
+        column = whole.described.get(name)
+        if column is None or column.kind == "text":
+            raise UnknownNameError(
+                f"no target named {name!r} in {whole.card.name}; it has {', '.join(whole.targets) or 'none'}"
+            )
+        if name in named_classes:
+            kind = {"kind": "category", "classes": named_classes[name], "per_atom": column.kind == "site"}
+        elif column.frame and set(column.shape) == {3}:
+            kind = {"kind": "tensor", "rank": len(column.shape)}
+        elif column.kind == "array" and len(column.shape) == 1:
+            kind = {"kind": "spectrum", "size": column.shape[0]}
+        elif column.kind == "array":
+            raise InvalidRequestError(
+                f"target {name!r} holds arrays of shape {column.shape}; a spectrum or a Cartesian tensor can be learnt"
+            )
+        else:
+            kind = {"kind": "scalar", "per_atom": column.kind == "site"}
+        found.append({**kind, "name": name})
+    if not found:
+        raise InvalidRequestError("there is no number to learn in these data; name one with --target")
+    return tuple(found)
