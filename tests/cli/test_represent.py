@@ -180,7 +180,8 @@ def test_every_kind_makes_every_format_that_it_says(represent):
 
 
 def test_the_kinds_of_the_help_are_the_kinds_there_are():
-    assert representation._KINDS.split(", ") == list(KINDS)
+    assert {name: kind.formats for name, kind in KINDS.items()} == representation._KINDS
+    assert "slices: txt, json" in representation._formats_by_kind()
 
 
 def test_the_page_shows_every_kind_and_the_symmetries_of_every_representation():

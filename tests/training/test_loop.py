@@ -211,8 +211,18 @@ def test_divergence_names_the_batch(train):
 def test_a_checkpoint_of_another_run_is_refused(train, tmp_path):
     path = tmp_path / "run.safetensors"
     fit(small(), train=train, settings=quick(epochs=1), rng=rng(), checkpoint=path)
-    with pytest.raises(RunFolderError, match="belongs to another run"):
+    with pytest.raises(RunFolderError, match="belongs to another run") as caught:
         fit(small(), train=train, settings=quick(epochs=2), rng=rng(), checkpoint=path)
+    said = str(caught.value).removeprefix(str(path))
+    assert (
+        said
+        == " belongs to another run: the settings differ (epochs=1, here epochs=2); choose another --out folder or delete it"
+    )
+    relabelled = GraphSet(
+        batch=train.batch.replace(targets={k: v + 1 for k, v in train.batch.targets.items()}), rows=train.rows
+    )
+    with pytest.raises(RunFolderError, match="the data differ; choose"):
+        fit(small(), train=relabelled, settings=quick(epochs=1), rng=rng(), checkpoint=path)
 
 
 def test_a_file_that_is_no_checkpoint_is_named(train, tmp_path):

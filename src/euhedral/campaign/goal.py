@@ -80,7 +80,7 @@ def parse_goal(text: str, *, known: Iterable[str]) -> Goal:
             f'cannot read the target {text!r}; write "band_gap > 1" or "band_gap 1..2" (properties: {", ".join(known)})'
         )
     if goal.quantity not in known:
-        raise unknown_name("trained property", goal.quantity, known, where="euhedral systems")
+        raise unknown_name("trained property", goal.quantity, known, where="euhedral predict --list")
     if not goal.lower < goal.upper:
         raise InvalidRequestError(f"the target {text!r} leaves no room: {goal.lower:g} is not below {goal.upper:g}")
     return goal

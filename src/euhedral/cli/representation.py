@@ -22,7 +22,21 @@ if TYPE_CHECKING:
     from euhedral.core.crystal import Crystal
 
 # spelt out so that --help needs no science; a test holds it equal to the table of kinds
-_KINDS = "graph, slices, wyckoff, cif-text, xrd, neutron, electron, pdf, diffraction, stem"
+_CURVE = ("csv", "npz", "json", "png")
+_KINDS = {
+    "graph": ("npz", "csv", "json", "png"), "slices": ("txt", "json", "npz"), "wyckoff": ("txt", "csv", "json", "npz"),
+    "cif-text": ("txt", "json", "npz", "csv"), "xrd": _CURVE, "neutron": _CURVE, "electron": _CURVE, "pdf": _CURVE,
+    "diffraction": ("png",), "stem": ("png",),
+}  # fmt: skip
+
+
+def _formats_by_kind() -> str:
+    kinds: dict[tuple[str, ...], list[str]] = {}
+    for kind, formats in _KINDS.items():
+        kinds.setdefault(formats, []).append(kind)
+    return "; ".join(f"{', '.join(of)}: {', '.join(formats)}" for formats, of in kinds.items())
+
+
 # Faint spots show beside strong ones.
 _DIFFRACTION_GAMMA = 0.35
 
@@ -34,11 +48,15 @@ def register(app: typer.Typer) -> None:
 
 def represent(
     files: Annotated[list[Path], typer.Argument(help="Structure files, folders, or quoted patterns.")],
-    kind: Annotated[str, typer.Option("--as", help=f"One of {_KINDS}.")],
+    kind: Annotated[str, typer.Option("--as", help=f"One of {', '.join(_KINDS)}.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the files.")] = Path("represented"),
     formats: Annotated[
         list[str] | None,
-        typer.Option("--format", "-f", help="npz, json, csv, txt or png, as the kind allows. May be repeated."),
+        typer.Option(
+            "--format",
+            "-f",
+            help=f"{_formats_by_kind()}. The first when not given; images come with their arrays. May be repeated.",
+        ),
     ] = None,
     edges: Annotated[str, typer.Option(help="graph: nearest, exact, radius or dense.")] = "nearest",
     k: Annotated[int, typer.Option("-k", help="graph: neighbours of each atom.", min=1)] = 12,

@@ -82,7 +82,7 @@ def load_checkpoint(
     head, tensors = _read(path, tensors=True)
     if head["run"] != run:
         raise RunFolderError(
-            f"{path} belongs to another run ({head['run']}), this one is {run}; choose another file or delete it"
+            f"{path} belongs to another run: {_difference(str(head['run']), run)}; choose another --out folder or delete it"
         )
     model.load_state_dict(_under(tensors, "model."))
     optimizer.load_state_dict({"state": _optimizer_state(tensors, head["optimizer"]), "param_groups": optimizer.state_dict()["param_groups"]})  # fmt: skip
@@ -99,6 +99,21 @@ def load_checkpoint(
         )
     preparation = head.get("preparation")
     return Progress(run=run, history=tuple(head["history"]), best=best, average=average, preparation=preparation)
+
+
+def _difference(old: str, new: str) -> str:
+    """Say in few words what differs between two descriptions of runs: model, data and settings, parted by commas."""
+    (model, data, settings), (own_model, own_data, own_settings) = (f"{run}, , ".split(", ", 2) for run in (old, new))
+    if model != own_model:
+        return f"it is of {model}, this one of {own_model}"
+    parts = [
+        (before, after)
+        for before, after in zip(settings.split(", "), own_settings.split(", "), strict=False)
+        if before != after
+    ]
+    said = [f"{before.rpartition('(')[2]}, here {after.rpartition('(')[2]}" for before, after in parts[:2]]
+    whose = [*(["the data"] if data != own_data else []), *(["the settings"] if settings != own_settings else [])]
+    return " and ".join(whose) + " differ" + (f" ({'; '.join(said)})" if said else "")
 
 
 def preparation_of(path: Path) -> int | None:
