@@ -26,6 +26,8 @@ from euhedral.errors import EuhedralError
 # what the parser raises on a wrong option; typer has brought its own copy of click since 0.20, so it is named by its place
 _UsageError = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
 
+_STOPPED = 130
+
 app = typer.Typer(
     name="euhedral",
     help="Predict, generate, characterize and simulate crystals.",
@@ -70,12 +72,13 @@ def main() -> None:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(2)
     except (KeyboardInterrupt, typer.Abort):
-        sys.stderr.write("stopped; what was finished is kept\n")
-        sys.exit(130)
+        code = _STOPPED
     except BrokenPipeError:
         # the reader of a pipe (head, less) went away: nothing is wrong
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    if code == _STOPPED:  # which is also what the parser makes of Ctrl-C
+        sys.stderr.write("stopped; what was finished is kept\n")
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -110,7 +110,7 @@ def adsorb(
     )  # fmt: skip
     typer.echo(_summary(attempts, table=table, potential=potential), err=True)
     if search is None:
-        typer.echo(f"stopped; the best of {len(finished)} placements that were finished are in {folder}", err=True)
+        typer.echo(f"the best of {len(finished)} placements that were finished are in {folder}", err=True)
         raise typer.Exit(130)
     raise typer.Exit(0 if lowest else 2)
 

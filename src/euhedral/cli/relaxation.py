@@ -80,6 +80,6 @@ def relax(
     )  # fmt: skip
     report_failures(failures)
     if interrupted:
-        typer.echo(f"stopped; {len(rows)} of {len(crystals)} are finished and in {folder}", err=True)
+        typer.echo(f"{len(rows)} of {len(crystals)} are finished and in {folder}", err=True)
         raise typer.Exit(130)
     raise typer.Exit(exit_code(done=len(rows), failures=len(failures)))

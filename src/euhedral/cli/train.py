@@ -66,7 +66,9 @@ def train(
 
     known = [row.name for row in ROWS if row.wing == "property"]
     if system not in (*known, "crystalformer"):
-        raise unknown_name("system that can be trained", system, [*known, "crystalformer"], where="euhedral systems --task property")
+        raise unknown_name(
+            "system that can be trained", system, [*known, "crystalformer"], where="euhedral systems --task property"
+        )
     with progress(quiet=quiet, lines=True) as advance:
         advance("reading", 0, None)
         whole, named = open_data(data, labels=labels, targets=target)
@@ -106,10 +108,16 @@ def finetune(
     quiet: Quiet = False,
 ) -> None:
     """Go on from trained weights with other data or another target; says what was taken over."""
+    from euhedral.errors import InvalidRequestError
+    from euhedral.models.registry import row
     from euhedral.tasks.weights import load_weights
     from euhedral.training.predictor import weights_folder
 
     system = load_weights(weights_folder(start)).system
+    if row(system).wing != "property":
+        raise InvalidRequestError(
+            f"{start} is of {system}, which predicts no properties; `euhedral predict --list` shows what can be tuned"
+        )
     with progress(quiet=quiet, lines=True) as advance:
         advance("reading", 0, None)
         whole, named = open_data(data, labels=labels, targets=target)

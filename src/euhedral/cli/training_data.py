@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 # Labels of a class below which one is told: a network can hardly learn it, and a test of it says nothing.
 _RARE: Final = 5
+# Single precision ends at 3e38, and errors are squared.
+_LARGEST: Final = 1e15
 
 
 def open_data(data: str, *, labels: Path | None, targets: Sequence[str] | None) -> tuple[Dataset, bool]:
@@ -49,9 +51,18 @@ def open_data(data: str, *, labels: Path | None, targets: Sequence[str] | None) 
 
 
 def parts_of(whole: Dataset, named: bool, *, split: str) -> Mapping[str, Dataset]:
-    """Divide data into train, val and test, by the rule that is asked for or the one that is natural."""
+    """Divide data into train, val and test, by the rule that is asked for or the one that is natural.
+
+    Raises:
+        InvalidRequestError: the rule leaves nothing to judge by.
+    """
     rule = split or ("official" if named or "split" in whole.described else "random-0")
     parts = whole.split(rule)
+    if "test" not in parts:
+        raise InvalidRequestError(
+            f"the split {rule!r} of {whole.card.name} has no test part, only {', '.join(parts)}; choose another --split, or mark some "
+            "rows as test"
+        )
     return parts if "val" in parts else whole.split(f"{rule}+val")
 
 
@@ -77,8 +88,23 @@ def check_parts(parts: Mapping[str, Dataset], *, targets: Sequence[Mapping[str, 
                 raise InvalidRequestError(
                     f"no crystal of the {part} part has a label {name!r}; choose another --target or --split, or label some"
                 )
+            _check_size(parts[part], name=name)
         if "classes" in target:
             _rare_classes(parts, name=name, classes=target["classes"])
+
+
+def _check_size(part: Dataset, *, name: str) -> None:
+    """Refuse labels that are infinite or beyond what can be computed with."""
+    import numpy as np
+
+    values = part.column(name)
+    wrong = np.argwhere(np.abs(np.nan_to_num(values, posinf=np.inf, neginf=-np.inf)) > _LARGEST)
+    if len(wrong):
+        first = tuple(wrong[0])
+        whose = "an atom" if part.described[name].kind == "site" else f"crystal {str(part.ids[first[0]])!r}"
+        raise InvalidRequestError(
+            f"label {name!r} of {whose} is {values[first]:g}; correct its unit or leave it empty (not more than {_LARGEST:g} can be learnt)"
+        )
 
 
 def _rare_classes(parts: Mapping[str, Dataset], *, name: str, classes: Sequence[str]) -> None:

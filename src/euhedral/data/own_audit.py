@@ -209,10 +209,10 @@ def _far(column: Column, known: Sequence[tuple[str, NDArray[np.float64]]]) -> li
     if np.ptp(finite) == 0.0 and column.kind == "float":
         return [f"all values of {column.name} are {finite[0]:g}"]
     low, high = np.quantile(finite, [0.25, 0.75])
-    far = (sizes < low - _FAR * (high - low)) | (sizes > high + _FAR * (high - low))
+    far = ((sizes < low - _FAR * (high - low)) | (sizes > high + _FAR * (high - low))) & np.isfinite(sizes)
     if high == low or not far.any():
         return []
-    rows = np.flatnonzero(far & np.isfinite(sizes))
+    rows = np.flatnonzero(far)
     examples = "; ".join(f"{known[i][0]!r}: {sizes[i]:g}" for i in rows[:_NAMED])
     remark = (
         f"{len(rows):,} values of {column.name} are far from all others ({examples}{'; ...' if len(rows) > _NAMED else ''}), "

@@ -213,6 +213,10 @@ class Predictor:
         weights = load_weights(folder)
         tensors = weights.tensors
         count = len({key.split(".")[1] for key in tensors if key.startswith("members.")})
+        if not count:
+            raise FileFormatError(
+                f"{folder} holds weights of {weights.system}, not a predictor of properties; choose another --model"
+            )
         try:
             members: list[nn.Module] = []
             for index in range(count):
