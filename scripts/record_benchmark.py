@@ -1,8 +1,9 @@
-"""Take the results of finished protocols over into benchmarks/results/property, with the machine described.
+"""Take finished protocols over into benchmarks/results/property: tables, every prediction, and the machine.
 
     python scripts/record_benchmark.py FOLDER [PROTOCOL ...]
 
-FOLDER is what `euhedral benchmark --out FOLDER` wrote.
+FOLDER is what `euhedral benchmark --out FOLDER` wrote. What is kept is such a folder again, without checkpoints: a later
+`euhedral benchmark --out` on a copy of it adds systems to the same table.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def processor() -> str:
 
 
 def main() -> None:
-    """Copy the tables."""
+    """Copy tables and predictions."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("protocols", nargs="*", default=list(protocols()))
@@ -44,6 +45,9 @@ def main() -> None:
             continue
         for kind in ("results", "pairs"):
             write_atomically(TARGET / name / f"{kind}.parquet", content=(folder / f"{kind}.parquet").read_bytes())
+        for job in sorted(path.parent for path in folder.glob("*/record.json")):
+            for kept in ("job.json", "record.json", "predictions.parquet"):
+                write_atomically(TARGET / name / job.name / kept, content=(job / kept).read_bytes())
         described = {"machine": machine, "failures": failures(protocol(name), out=asked.folder)}
         write_atomically(TARGET / name / "machine.json", content=json.dumps(described, indent=1) + "\n")
 

@@ -3,7 +3,7 @@ import pytest
 
 from euhedral.benchmarks.page import page
 from euhedral.benchmarks.protocol import protocol
-from euhedral.benchmarks.scores import adjusted
+from euhedral.benchmarks.scores import adjusted, determination
 
 pytest.importorskip("matplotlib")
 
@@ -11,7 +11,7 @@ pytest.importorskip("matplotlib")
 def row(system, target, error, **more):
     return {
         "protocol": "sample", "system": system, "target": target, "unit": "eV", "error": error, "low": 0.9 * error, "high": 1.1 * error,
-        "coverage": float("nan"), "crystals": 100, "beats_composition": None, **more,
+        "r2": 0.9, "coverage": float("nan"), "crystals": 100, "beats_composition": None, **more,
     }  # fmt: skip
 
 
@@ -37,9 +37,9 @@ def test_a_page_says_what_beats_the_composition_and_what_chance_may_have_done():
     ]
     files = page(protocol("sample"), results=results, pairs=pairs, failures=[("roost_official_0", "no memory")])
     text = files["index.md"].split("## band_gap")[1]
-    assert "| cgcnn | 0.1 | 0.09 to 0.11 | - | - | yes | - | 2.5 of 300 |" in text
-    assert "| schnet | 0.3 | 0.27 to 0.33 | - | yes (p < 0.001) | no |" in text
-    assert "| constant | 0.2 | 0.18 to 0.22 | - | not shown (p 0.4) | - |" in text
+    assert "| cgcnn | 0.1 | 0.09 to 0.11 | 0.900 | - | - | yes | - | 2.5 of 300 |" in text
+    assert "| schnet | 0.3 | 0.27 to 0.33 | 0.900 | - | yes (p < 0.001) | no |" in text
+    assert "| constant | 0.2 | 0.18 to 0.22 | 0.900 | - | not shown (p 0.4) | - |" in text
     assert "roost_official_0: no memory" in text
     drawings = [name for name in files if name.endswith(".svg")]
     assert len(drawings) == 3
@@ -51,3 +51,10 @@ def test_p_values_of_tests_made_together_are_raised_as_holm_says():
     assert adjusted([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert adjusted([0.9, 0.8]) == pytest.approx([1.0, 1.0])
     assert np.all(np.array(adjusted([0.2, 0.001])) >= [0.2, 0.001])
+
+
+def test_r2_is_pooled_over_all_numbers_of_all_crystals():
+    truth = np.array([[0.0, 1.0], [2.0, np.nan]])
+    assert determination(truth, truth) == 1.0
+    assert determination(np.full((2, 2), 1.0), truth) == pytest.approx(0.0)
+    assert determination(np.array([[0.0, 1.0], [1.0, 5.0]]), truth) == pytest.approx(1.0 - 1.0 / 2.0)

@@ -1,4 +1,4 @@
-"""What every system must beat: a constant, and a random forest on the composition alone.
+"""What every system must beat: a constant, the crystal with the nearest composition, and a random forest on the composition.
 
 Roost, a network on the composition, is a system of its own.
 """
@@ -19,8 +19,9 @@ from euhedral.errors import InvalidRequestError, MissingDependencyError
 from euhedral.tasks.targets import Category, Scalar, Target
 
 CONSTANT: Final = "constant"
+NEAREST: Final = "nearest-composition"
 FOREST: Final = "random-forest"
-BASELINES: Final = (CONSTANT, FOREST)
+BASELINES: Final = (CONSTANT, NEAREST, FOREST)
 _TREES: Final = 200
 
 
@@ -50,6 +51,8 @@ def predict_baseline(
         chosen = [crystal for crystal, is_known in zip(train, known, strict=True) if is_known]
         if name == CONSTANT:
             predicted[target] = np.repeat(_centre(labels[known], kind)[None], len(test), axis=0)
+        elif name == NEAREST:
+            predicted[target] = _nearest(chosen, labels[known], test, kind=kind)
         else:
             predicted[target] = _forest(chosen, labels[known], test, kind=kind, seed=seed)
     return predicted, {}, {}, {"parameters": 0, "training_seconds": round(time.perf_counter() - began, 1)}
@@ -78,6 +81,19 @@ def _centre(labels: NDArray, kind: Target) -> NDArray:
     if isinstance(kind, Category):
         return np.bincount(labels.astype(int), minlength=len(kind.classes)) / len(labels)
     return np.median(labels, axis=0) if isinstance(kind, Scalar) else labels.mean(axis=0)
+
+
+def _nearest(train: Sequence[Crystal], labels: NDArray, test: Sequence[Crystal], *, kind: Target) -> NDArray:
+    """The label of the training crystal whose features, each in its own standard deviations, are nearest."""
+    from scipy.spatial import cKDTree
+
+    x, x_test = composition_features(train), composition_features(test)
+    spread = x.std(0)
+    varies = spread > 0.0
+    _, nearest = cKDTree(x[:, varies] / spread[varies]).query(x_test[:, varies] / spread[varies])
+    if isinstance(kind, Category):
+        return np.eye(len(kind.classes))[labels[nearest].astype(int)]
+    return labels[nearest]
 
 
 def _forest(train: Sequence[Crystal], labels: NDArray, test: Sequence[Crystal], *, kind: Target, seed: int) -> NDArray:

@@ -10,14 +10,15 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from euhedral.benchmarks.baselines import BASELINES
 from euhedral.benchmarks.job import PREDICTIONS
 from euhedral.benchmarks.protocol import Protocol, parts_of
 from euhedral.benchmarks.runner import records
-from euhedral.benchmarks.scores import Comparison, Score, adjusted, best_of, compare, errors_of, score
+from euhedral.benchmarks.scores import Comparison, Score, adjusted, best_of, compare, determination, errors_of, score
 from euhedral.core.batch import CrystalBatch
 
 #: What a system that looks at structures must beat.
-COMPOSITION_ONLY: Final = ("roost", "random-forest", "constant")
+COMPOSITION_ONLY: Final = ("roost", *BASELINES)
 _SEED: Final = 0
 
 
@@ -28,6 +29,7 @@ class Entry:
     Args:
         system: its name.
         scores: {target: score over all folds pooled}.
+        r2: {target: R2 over all folds pooled}; empty for classes.
         folds: how many.
         costs: means over the jobs.
         beats_composition: {target: comparison with the best that sees the composition alone}; empty for those themselves.
@@ -35,6 +37,7 @@ class Entry:
 
     system: str
     scores: Mapping[str, Score]
+    r2: Mapping[str, float]
     folds: int
     costs: Mapping[str, float]
     beats_composition: Mapping[str, Comparison]
@@ -94,6 +97,7 @@ def leaderboard(asked: Protocol, *, out: Path) -> Leaderboard:
     units: Mapping[str, str] = {}
     truths: dict[str, Mapping[str, NDArray]] = {}
     errors: dict[str, dict[str, dict[tuple[str, int], NDArray]]] = {name: {} for name in kinds}
+    answered: dict[tuple[str, str], list[tuple[NDArray, NDArray]]] = {}
     inside: dict[tuple[str, str], list[NDArray]] = {}
     costs: dict[str, list[dict[str, Any]]] = {}
     for folder, record in records(asked, out=out):
@@ -108,6 +112,9 @@ def leaderboard(asked: Protocol, *, out: Path) -> Leaderboard:
         for name, kind in kinds.items():
             truth = truths[split][name]
             errors[name].setdefault(system, {})[split, record["seed"]] = errors_of(table[name], truth, kind=kind)
+            if not hasattr(kind, "classes"):
+                given = np.asarray(table[name], dtype=np.float64).reshape(truth.shape)
+                answered.setdefault((name, system), []).append((given, truth))
             if f"{name}.lower" in table and not hasattr(kind, "classes"):
                 low, high = (np.asarray(table[name + end]).reshape(truth.shape) for end in (".lower", ".upper"))
                 known = ~np.isnan(truth)
@@ -119,7 +126,12 @@ def leaderboard(asked: Protocol, *, out: Path) -> Leaderboard:
             pooled = np.concatenate(list(errors[name][system].values()))
             held = inside.get((name, system))
             scores[name] = score(pooled, target=name, inside=np.concatenate(held) if held else None, rng=rng)
-        entries.append(Entry(system, scores, len(spent), _means(spent), _beaten(system, errors, rng=rng)))
+        r2 = {
+            name: determination(*map(np.concatenate, zip(*answered[name, system], strict=True)))
+            for name in kinds
+            if (name, system) in answered
+        }
+        entries.append(Entry(system, scores, r2, len(spent), _means(spent), _beaten(system, errors, rng=rng)))
     first = next(iter(kinds))
     entries.sort(key=lambda entry: entry.scores[first].error)
     pairs = [pair for name in kinds for pair in _pairs(name, errors[name], rng=rng)]
@@ -132,7 +144,8 @@ def rows(board: Leaderboard) -> list[dict[str, Any]]:
         {
             "protocol": board.protocol.name, "version": board.protocol.version, "system": entry.system, "target": name,
             "unit": board.units.get(name, ""),
-            "error": one.error, "low": one.low, "high": one.high, "coverage": one.coverage, "crystals": one.crystals,
+            "error": one.error, "low": one.low, "high": one.high, "r2": entry.r2.get(name),
+            "coverage": one.coverage, "crystals": one.crystals,
             "folds": entry.folds, **entry.costs,
             "composition_difference": entry.beats_composition[name].difference if name in entry.beats_composition else None,
             "beats_composition": entry.beats_composition[name].first_is_better if name in entry.beats_composition else None,

@@ -50,6 +50,19 @@ def errors_of(predicted: NDArray, truth: NDArray, *, kind: Target) -> NDArray[np
     return kind.error(given, torch.as_tensor(np.asarray(truth, dtype=np.float64))).numpy()
 
 
+def determination(predicted: NDArray, truth: NDArray) -> float:
+    """R2: one minus the squared errors over the squared deviations from the mean, all known components of all crystals together.
+
+    Args:
+        predicted: (M, ...).
+        truth: of the same shape, NaN where unknown.
+    """
+    known = ~(np.isnan(truth) | np.isnan(predicted))
+    deviations = truth[known] - truth[known].mean()
+    total = float((deviations**2).sum())
+    return 1.0 - float(((predicted - truth)[known] ** 2).sum()) / total if total else float("nan")
+
+
 def score(
     errors: NDArray[np.float64], *, target: str, inside: NDArray[np.bool_] | None = None, rng: np.random.Generator
 ) -> Score:  # fmt: skip
