@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from euhedral.cli.output import progress, show_table
+from euhedral.cli.units import headed
 
 if TYPE_CHECKING:
     from euhedral.campaign.report_data import Candidate
@@ -53,7 +54,14 @@ def discover(
     with progress(quiet=quiet, lines=True) as advance:
         report = answer(question, folder=folder, progress=advance)
     show_table(
-        ["rank", "formula", "space group", "hull (eV/atom)", *(q.name for q in report.quantities), "flags"],
+        [
+            "rank",
+            "formula",
+            "space group",
+            "hull (eV/atom)",
+            *(headed(q.name, q.unit) for q in report.quantities),
+            "flags",
+        ],
         rows=[
             [
                 item.rank,

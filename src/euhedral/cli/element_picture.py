@@ -57,7 +57,7 @@ def draw_elements(
     for number in range(1, MAX_NUMBER + 1):
         x, y = place_of(number)
         has = bool(np.isfinite(mean[number]))
-        colour = scale.to_rgba(mean[number]) if has else "none"
+        colour = scale.to_rgba(mean[number]) if has else (1.0, 1.0, 1.0, 0.0)
         axes.add_patch(Rectangle((x - 0.46, y - 0.46), 0.92, 0.92, facecolor=colour, edgecolor=FAINT, linewidth=0.6))
         bright = has and sum(w * c for w, c in zip((0.299, 0.587, 0.114), colour[:3], strict=True)) < 0.55
         ink = "white" if bright else INK if has else FAINT

@@ -74,8 +74,7 @@ def generate(
     if output is not None:
         write_rows(output, rows=rows, failures=failures)
     columns = ["id", "formula", "n_atoms", "space_group", "symbol", "volume_per_atom"]
-    show_table(
-        columns, rows=[[row[column] for column in columns] for row in rows], title=f"{len(rows)} CIFs in {folder}"
-    )
+    heads = [*columns[:-1], "volume (Å^3/atom)"]
+    show_table(heads, rows=[[row[column] for column in columns] for row in rows], title=f"{len(rows)} CIFs in {folder}")
     report_failures(failures)
     raise typer.Exit(exit_code(done=len(rows), failures=len(failures)))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from euhedral.data.quantities import Quantity, quantities
+if TYPE_CHECKING:
+    from euhedral.data.quantities import Quantity
 
 #: What stands for the unit of labels whose unit nobody stated.
 UNSTATED: Final = "unit of its labels"
@@ -18,6 +19,8 @@ def quantity_of(name: str, *, card: Mapping[str, object]) -> Quantity:
         name: of the property.
         card: of the model's weights; "units" holds those of the data that it was trained on.
     """
+    from euhedral.data.quantities import Quantity, quantities
+
     units = card.get("units")
     own = units.get(name) if isinstance(units, Mapping) else None
     if own is None and name in quantities():
