@@ -16,8 +16,10 @@ import pytest
 from typer.testing import CliRunner
 
 from euhedral.cli import app
+from euhedral.cli.training_data import parts_of
 from euhedral.core.crystal import Crystal
 from euhedral.core.files import write
+from euhedral.data.dataset import Dataset
 from euhedral.errors import DivergedError, EuhedralError, FileFormatError, InvalidRequestError, RunFolderError
 
 N = 60
@@ -187,6 +189,16 @@ def test_weights_of_another_version_are_refused(folder):
         CliRunner().invoke(
             app, ["evaluate", str(folder / "out"), "--data", str(folder / "cifs")], catch_exceptions=False
         )
+
+
+def test_a_named_set_without_an_official_split_is_divided_at_random_and_says_so(capsys):
+    whole = Dataset.from_crystals(
+        [Crystal(cell=np.eye(3) * (3 + i / 50), frac=[[0, 0, 0]], numbers=[29], id=f"c{i}") for i in range(30)],
+        name="named",
+    )
+    parts = parts_of(whole, named=True, split="")
+    assert sum(len(part) for part in parts.values()) == 30
+    assert "named has no official split; random-0 is taken" in capsys.readouterr().err
 
 
 def test_training_that_is_interrupted_goes_on_with_the_same_command(folder):

@@ -56,7 +56,9 @@ def parts_of(whole: Dataset, named: bool, *, split: str) -> Mapping[str, Dataset
     Raises:
         InvalidRequestError: the rule leaves nothing to judge by.
     """
-    rule = split or ("official" if named or "split" in whole.described else "random-0")
+    rule = split or ("official" if "split" in whole.described else "random-0")
+    if named and not split and rule != "official":
+        typer.echo(f"note: {whole.card.name} has no official split; {rule} is taken (--split names another)", err=True)
     parts = whole.split(rule)
     if "test" not in parts:
         raise InvalidRequestError(
