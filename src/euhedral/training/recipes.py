@@ -212,9 +212,12 @@ def calibrate(
         ensemble: trained networks.
         train: what they were trained on.
         validation: crystals with labels that they were not trained on.
-        rng: draws the reference crystals of the novelty.
+        rng: draws the reference crystals of the novelty, and those that choose the shape of the intervals.
     """
     answer = ask(ensemble, validation)
+    features = _fingerprints(train, structure=ensemble.sees_structure)
+    novelty = Novelty.fit(features, validation=answer.features, elements=train.batch.numbers, rng=rng)
+    draws = np.random.default_rng(int(torch.randint(2**62, (), generator=rng)))
     conformal = {}
     for name, kind in ensemble.kinds.items():
         truth = validation.batch.targets[name].cpu().double()
@@ -222,11 +225,9 @@ def calibrate(
             conformal[name] = _of_classes(answer.mean[name].double().exp(), truth)
             continue
         conformal[name] = Conformal.narrowest(
-            predicted=answer.mean[name].double().numpy(), spread=answer.spread[name].double().numpy(), truth=truth.numpy(),
+            predicted=answer.mean[name].double().numpy(), spread=answer.spread[name].double().numpy(), truth=truth.numpy(), rng=draws,
             bounds=ensemble.bounds.get(name, (-math.inf, math.inf)),
         )  # fmt: skip
-    features = _fingerprints(train, structure=ensemble.sees_structure)
-    novelty = Novelty.fit(features, validation=answer.features, elements=train.batch.numbers, rng=rng)
     return conformal, novelty
 
 
