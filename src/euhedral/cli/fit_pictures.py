@@ -16,6 +16,7 @@ FORMS: Final = ("png", "svg")
 _DOTS: Final = 500
 _BARS: Final = 150
 _NAMED_CLASSES: Final = 12
+_FEW_EPOCHS: Final = 10
 
 
 def draw_parity(
@@ -177,6 +178,7 @@ def draw_learning(
     columns = list(dict.fromkeys(name for row in history for name in row if name.startswith("validation ")))
     panels = ["loss", *columns]
     figure = new_figure(width=3.3 * len(panels), height=3.1)
+    last = max(int(row["epoch"]) for row in history)
     networks = sorted({int(row["network"]) for row in history})
     for axes, column in zip(figure.subplots(1, len(panels), squeeze=False, sharex=True)[0], panels, strict=True):
         top = 0.0
@@ -197,6 +199,7 @@ def draw_learning(
             axes.set_yscale("log")
         elif top > 0.0:
             axes.set_ylim(-0.03 * top, 1.05 * top)
+        axes.set_xlim(*((0.5, last + 0.5) if last <= _FEW_EPOCHS else (0.0, 1.02 * last)))
         _whole_epochs(axes)
         target = column.removeprefix("validation ")
         unit = units.get(target, "")

@@ -78,7 +78,7 @@ class _Result:
             figures = f"right {1.0 - numbers['mae']:.1%}; {numbers['interval_goal']:.0%} sets hold {numbers['interval_coverage']:.1%}"
         else:
             figures = (
-                f"mean error {numbers['mae']:.3g}{unit}; {numbers['interval_goal']:.0%} intervals hold "
+                f"mean {'norm of the ' if np.ndim(self.truth) > 2 else ''}error {numbers['mae']:.3g}{unit}; {numbers['interval_goal']:.0%} intervals hold "
                 f"{numbers['interval_coverage']:.1%}"
             )
         return f"{self.what}: {self.name}, {numbers['crystals']:,} known\n{figures}"
@@ -129,7 +129,7 @@ def _draw(
 def _fit(folder: Path, result: _Result) -> list[Path]:
     from euhedral.cli.fit_pictures import draw_confusion, draw_parity, draw_spectra
     from euhedral.data.quantities import quantities
-    from euhedral.tasks.targets import Spectrum
+    from euhedral.tasks.targets import CartesianTensor, Spectrum
 
     prediction, truth, name = result.prediction, result.truth, result.name
     known = np.isfinite(result.error)
@@ -151,6 +151,7 @@ def _fit(folder: Path, result: _Result) -> list[Path]:
     labelled = np.isfinite(flat)
     return draw_parity(
         folder / f"parity-{file_stem(name)}", truth=flat[labelled], value=value[labelled],
-        bars=(prediction.lower.ravel()[labelled], prediction.upper.ravel()[labelled]), name=name, unit=result.unit,
+        bars=(prediction.lower.ravel()[labelled], prediction.upper.ravel()[labelled]),
+        name=f"components of {name}" if isinstance(result.kind, CartesianTensor) else name, unit=result.unit,
         title=result.title,
     )  # fmt: skip
