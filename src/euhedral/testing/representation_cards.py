@@ -179,6 +179,11 @@ CARDS: Final[tuple[Card, ...]] = (
         lambda crystal: {"text": PlainFormat().write(crystal)}, {"text": Text()}, lacks=_AS_WRITTEN, tolerance=0.0,
     ),
     Card(
+        "energy of a probe", "representations.probe_patches:WithProbePatches", OnBatch(features_of.probe),
+        {"held": Invariant(), "void": Invariant()},
+        blind={"elements": "in a close packing every point is inside an atom, whatever it is"},
+    ),
+    Card(
         "powder pattern, X-rays", "representations.spectra.diffraction:powder_pattern", features_of.powder(XRays()), _SPECTRUM,
     ),
     Card(

@@ -31,6 +31,7 @@ from euhedral.representations.lattice_edges import (
 )
 from euhedral.representations.lattice_sums import POTENTIAL_SUMS, PotentialSums, all_pairs
 from euhedral.representations.line_graph import LineGraph
+from euhedral.representations.probe_patches import PATCH, PATCH_VOLUME, SITE_SHARE, VOID_FRACTION, WithProbePatches
 from euhedral.representations.quotient import DISTANCE, MULTIPLICITY, quotient
 from euhedral.representations.spectra.diffraction import powder_pattern
 from euhedral.representations.spectra.pair_distribution import pair_distribution
@@ -239,3 +240,9 @@ def _ends(batch: CrystalBatch, graph: Graph) -> Tensor:
 def _on_circle(frac: NDArray[np.float64]) -> NDArray[np.complex128]:
     """Write coordinates so that 0 and 1 are one point."""
     return np.exp(2j * np.pi * frac)
+
+
+def probe(batch: CrystalBatch) -> dict[str, Any]:
+    """Features of the probe's patches: what all of them hold together, and the void fraction, of one crystal."""
+    extra = WithProbePatches().build(batch).extra
+    return {"held": (extra[SITE_SHARE] * extra[PATCH_VOLUME]) @ extra[PATCH], "void": extra[VOID_FRACTION][0]}
