@@ -35,3 +35,17 @@ def test_mistakes_in_a_protocol_are_one_line():
         read_protocol("name = ", where="own.toml")
     with pytest.raises(UnknownNameError, match="did you mean sample"):
         protocol("sampel")
+
+
+def test_materials_of_the_training_part_are_left_out_of_the_test_where_a_protocol_says_so(monkeypatch):
+    from dataclasses import replace
+
+    from euhedral.benchmarks import protocol as module
+    from euhedral.data.dataset import Dataset
+
+    asked = replace(protocol("sample"), unseen_only=True)
+    seen = []
+    monkeypatch.setattr(Dataset, "without", lambda self, other: seen.append(len(other)) or self.select(np.arange(3)))
+    parts = module.parts_of(asked, split="official")
+    assert seen == [len(parts.train), len(parts.validation)]
+    assert len(parts.test) == 3

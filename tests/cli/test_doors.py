@@ -196,6 +196,8 @@ def test_a_model_goes_on_with_classes_from_a_table_and_is_judged(tmp_path):
     judged = run("evaluate", "mine", "--data", "own.csv", "--part", "all", cwd=tmp_path)
     assert judged.returncode == 0, judged.stderr
     assert "large" in judged.stdout
+    again = run("evaluate", "mine", "--data", "own.csv", "--split", "random-3", cwd=tmp_path)
+    assert "are materials that mine was trained on; left out" in again.stderr
     write(tmp_path / "one.cif", crystals=crystal)
     done = run("predict", "one.cif", "--model", "mine", "-o", "out.json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

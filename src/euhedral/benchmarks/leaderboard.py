@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,9 @@ from euhedral.benchmarks.protocol import Protocol, parts_of
 from euhedral.benchmarks.runner import records
 from euhedral.benchmarks.scores import Comparison, Score, adjusted, best_of, compare, determination, errors_of, score
 from euhedral.core.batch import CrystalBatch
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 #: What a system that looks at structures must beat.
 COMPOSITION_ONLY: Final = ("roost", *BASELINES)
@@ -95,6 +98,7 @@ def leaderboard(asked: Protocol, *, out: Path) -> Leaderboard:
     rng = np.random.default_rng(_SEED)
     kinds = asked.kinds
     units: Mapping[str, str] = {}
+    ids: dict[str, list[str]] = {}
     truths: dict[str, Mapping[str, NDArray]] = {}
     errors: dict[str, dict[str, dict[tuple[str, int], NDArray]]] = {name: {} for name in kinds}
     answered: dict[tuple[str, str], list[tuple[NDArray, NDArray]]] = {}
@@ -106,8 +110,9 @@ def leaderboard(asked: Protocol, *, out: Path) -> Leaderboard:
             part = parts_of(asked, split=split).test
             units, test = part.card.units, list(part)
             batch = CrystalBatch.from_crystals(test, dtype=torch.float64, targets=tuple(kinds))
+            ids[split] = [crystal.id for crystal in test]
             truths[split] = {name: value.numpy() for name, value in batch.targets.items()}
-        table = pq.read_table(folder / PREDICTIONS).to_pydict()
+        table = _of(ids[split], pq.read_table(folder / PREDICTIONS))
         costs.setdefault(system, []).append(record)
         for name, kind in kinds.items():
             truth = truths[split][name]
@@ -136,6 +141,12 @@ def leaderboard(asked: Protocol, *, out: Path) -> Leaderboard:
     entries.sort(key=lambda entry: entry.scores[first].error)
     pairs = [pair for name in kinds for pair in _pairs(name, errors[name], rng=rng)]
     return Leaderboard(asked, tuple(entries), tuple(pairs), units)
+
+
+def _of(ids: Sequence[str], table: pa.Table) -> dict[str, list[Any]]:
+    """The columns of a table of predictions for these crystals, in their order; it may hold more."""
+    place = {name: row for row, name in enumerate(table["id"].to_pylist())}
+    return table.take([place[name] for name in ids]).to_pydict()
 
 
 def rows(board: Leaderboard) -> list[dict[str, Any]]:

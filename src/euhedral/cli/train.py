@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from euhedral.cli.output import Advance, progress, show_table
-from euhedral.cli.training_data import check_parts, open_data, parts_of, targets_of
+from euhedral.cli.training_data import check_parts, not_seen, open_data, parts_of, targets_of
 
 if TYPE_CHECKING:
     from euhedral.data.dataset import Dataset
@@ -153,6 +153,8 @@ def evaluate(
         if part not in parts:
             raise unknown_name(f"part of {data}", part, [*parts, "all"], where="euhedral evaluate --help")
         crystals = list(parts[part])
+        if part not in ("train", "all"):
+            crystals = not_seen(crystals, seen=predictor.trained_on, what=f"{part} part of {data}", whose=model)
         if not any(whole.known(name).any() for name in predictor.targets if name in whole.targets):
             raise InvalidRequestError(
                 f"{data} has no labels of {', '.join(predictor.targets)}; there is nothing to compare with"
@@ -175,7 +177,7 @@ def _train_property(
     from euhedral.cli.result_pictures import leave_pictures
     from euhedral.models.registry import row
     from euhedral.training.loggers import HISTORY, Journal
-    from euhedral.training.recipes import EnsembleRecipe, report_on, train_ensemble
+    from euhedral.training.recipes import EnsembleRecipe, learnt_from, report_on, train_ensemble
     from euhedral.training.settings import settings_of
 
     base = EnsembleRecipe()
@@ -197,14 +199,17 @@ def _train_property(
             f"network {member + 1} of {members}, loss {epoch.loss:.4g}{errors}, epoch", epoch.epoch, settings.epochs
         )
 
+    seen = learnt_from(start)
+    validation, test = (
+        not_seen(parts[part], seen=seen, what=f"{part} part of {data}", whose=start) for part in ("val", "test")
+    )
     journal = Journal(out, kinds=log)
     advance("finding neighbours", 0, None)
     predictor = train_ensemble(
-        recipe, train=list(parts["train"]), validation=list(parts["val"]), work=out / "checkpoints",
+        recipe, train=list(parts["train"]), validation=validation, work=out / "checkpoints",
         card={"data": data, "split": split or "official or random-0", "units": units}, on_epoch=on_epoch, journal=journal,
     )  # fmt: skip
     journal.close()
-    test = list(parts["test"])
     advance("judging", 0, len(test))
     predictions = predictor.predict(test)
     report = report_on(predictor, test, predictions=predictions)

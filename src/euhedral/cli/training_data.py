@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,6 +11,9 @@ import typer
 from euhedral.errors import FileFormatError, InvalidRequestError, UnknownNameError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from euhedral.core.crystal import Crystal
     from euhedral.data.dataset import Dataset
 
 # Labels of a class below which one is told: a network can hardly learn it, and a test of it says nothing.
@@ -66,6 +69,34 @@ def parts_of(whole: Dataset, named: bool, *, split: str) -> Mapping[str, Dataset
             "rows as test"
         )
     return parts if "val" in parts else whole.split(f"{rule}+val")
+
+
+def not_seen(crystals: Iterable[Crystal], *, seen: Tensor, what: str, whose: str) -> list[Crystal]:
+    """Leave out what weights learnt from, and say how many that were.
+
+    Args:
+        crystals: to calibrate or judge with.
+        seen: keys of materials (`training.seen`).
+        what: the crystals, in words.
+        whose: the weights' name.
+
+    Raises:
+        InvalidRequestError: none would be left.
+    """
+    from euhedral.training.seen import unseen
+
+    given = list(crystals)
+    left = unseen(given, seen=seen)
+    if not left:
+        raise InvalidRequestError(
+            f"{whose} was trained on every crystal of the {what}; nothing is left to judge it by: choose another --split or other data"
+        )
+    if len(left) < len(given):
+        typer.echo(
+            f"note: {len(given) - len(left):,} of {len(given):,} crystals of the {what} are materials that {whose} was trained on; left out",
+            err=True,
+        )
+    return left
 
 
 def check_parts(parts: Mapping[str, Dataset], *, targets: Sequence[Mapping[str, Any]]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -101,8 +101,13 @@ def material_names(dataset: Divisible) -> NDArray[np.str_]:
     Returns:
         (n,) names; of crystals that the table does not know, their own.
     """
+    return np.array(canonical_names(dataset.ids.tolist()), dtype=str)
+
+
+def canonical_names(ids: Sequence[str]) -> list[str]:
+    """Give the material's name for each id; an id that the table does not know stays as it is."""
     same = _table()["same"]
-    return np.array([same.get(name, name) for name in dataset.ids.tolist()], dtype=str)
+    return [same.get(name, name) for name in ids]
 
 
 def known_rows(dataset: Dataset) -> NDArray[np.bool_]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -77,6 +77,7 @@ class Predictor:
         conformal: half-widths by target.
         novelty: distance to the training data.
         card: what it was trained on and how well it does.
+        trained_on: (M,) keys of the materials that it learnt from (`training.seen`), those of its pre-training among them.
     """
 
     system: str
@@ -85,6 +86,7 @@ class Predictor:
     conformal: Mapping[str, Conformal]
     novelty: Novelty
     card: Mapping[str, Any]
+    trained_on: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -196,6 +198,7 @@ class Predictor:
         tensors |= {
             "novelty.centre": novelty.centre, "novelty.axes": novelty.axes, "novelty.elements": novelty.elements,
             "novelty.references": novelty.references.half(), "novelty.unit": torch.tensor(novelty.unit, dtype=torch.float64),
+            "trained_on": self.trained_on,
         }  # fmt: skip
         weights = Weights(system=self.system, config=self.config, tensors=tensors, card=self.card)
         return save_weights(folder, weights=weights)
@@ -243,7 +246,7 @@ class Predictor:
             ) from error
         return cls(
             system=weights.system, config=weights.config, ensemble=ensemble, conformal=conformal, novelty=novelty,
-            card=weights.card,
+            card=weights.card, trained_on=tensors.get("trained_on", torch.zeros(0, dtype=torch.int64)),
         )  # fmt: skip
 
 

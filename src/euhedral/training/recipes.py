@@ -33,6 +33,7 @@ from euhedral.training.loop import Epoch, fit
 from euhedral.training.network import network_of
 from euhedral.training.novelty import Novelty
 from euhedral.training.predictor import Predictor, ask, weights_folder
+from euhedral.training.seen import joined, material_keys
 from euhedral.training.settings import AdamW, TrainingSettings
 
 _LOG = logging.getLogger(__name__)
@@ -166,8 +167,14 @@ def train_ensemble(
     ensemble.cpu()
     return Predictor(
         system=recipe.system, config=config, ensemble=ensemble, conformal=conformal, novelty=novelty,
-        card={**(card or {}), "training": how},
+        card={**(card or {}), "training": how}, trained_on=joined(learnt_from(recipe.start), material_keys(labelled)),
     )  # fmt: skip
+
+
+def learnt_from(start: str) -> Tensor:
+    """(M,) keys of the materials that weights learnt from; none when there are no weights, or when they do not tell."""
+    nothing = torch.zeros(0, dtype=torch.int64)
+    return load_weights(weights_folder(start)).tensors.get("trained_on", nothing) if start else nothing
 
 
 def _told(
