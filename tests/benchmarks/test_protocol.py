@@ -49,3 +49,17 @@ def test_materials_of_the_training_part_are_left_out_of_the_test_where_a_protoco
     parts = module.parts_of(asked, split="official")
     assert seen == [len(parts.train), len(parts.validation)]
     assert len(parts.test) == 3
+
+
+def test_hyperparameters_that_were_published_for_the_data_fit_the_system():
+    from euhedral.models.registry import row
+    from euhedral.training.settings import settings_of
+
+    found = 0
+    for asked in protocols().values():
+        for system, special in asked.hyperparameters.items():
+            row(system).load()(**special["config"], targets=list(asked.targets))
+            assert settings_of(special["training"], whose=system).epochs >= 100
+            assert special["source"]
+            found += 1
+    assert found

@@ -118,7 +118,8 @@ def train_and_predict(job: Job, *, asked: Protocol, parts: Parts, test: Sequence
 
     known = row(job.system)
     torch.manual_seed(job.seed)
-    model = known.load()(targets=list(asked.targets))
+    special = asked.hyperparameters.get(job.system, {})
+    model = known.load()(**{**special.get("config", {}), "targets": list(asked.targets)})
     began = time.process_time()
     inputs = (*getattr(model, "inputs", ()), *getattr(model, "site_inputs", ()))
     merges = bool(getattr(model, "merges_equal", False))
@@ -129,7 +130,7 @@ def train_and_predict(job: Job, *, asked: Protocol, parts: Parts, test: Sequence
         for part in (parts.train, parts.validation)
     ]
     graph_seconds = time.process_time() - began
-    published = settings_of(known.training, whose=known.name)
+    published = settings_of(special.get("training", known.training), whose=known.name)
     minutes = job.minutes if job.minutes is not None else asked.minutes
     budget = folder / "budget.json"
     settings, a_step = published, None
@@ -168,7 +169,7 @@ def train_and_predict(job: Job, *, asked: Protocol, parts: Parts, test: Sequence
             "parameters": sum(parameter.numel() for parameter in model.parameters()),
             "graph_seconds": round(graph_seconds, 2), "training_seconds": round(training_seconds, 1),
             "seconds_per_epoch": round((a_step or training_seconds / steps) * batches, 2), "epochs": round(steps / batches, 2),
-            "published_epochs": round(published_steps / batches, 2), "settings": str(settings),
+            "published_epochs": round(published_steps / batches, 2), "settings": str(settings), "config": json.dumps(special.get("config", {})),
             "inference_ms_per_crystal": round(1000.0 * seconds / len(test), 3),
             "share_unlike_training": round(float(next(iter(answers.values())).unlike_training.mean()), 4),
         },

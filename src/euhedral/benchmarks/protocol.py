@@ -40,6 +40,8 @@ class Protocol:
         test_crystals: at most; None for all of the split.
         unseen_only: leave out test crystals whose material is in the training or validation part under another id, as published
             splits have some; where results are held against figures in print, they stay.
+        hyperparameters: {system: {"config", "training", "source"}} that were published for these very data, where those of the
+            system's own paper are for others.
         published: figures in print for the same data and split, by system or source, for the first target.
         note: what to know before comparing.
     """
@@ -58,6 +60,7 @@ class Protocol:
     validation_crystals: int = 1000
     test_crystals: int | None = None
     unseen_only: bool = False
+    hyperparameters: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: MappingProxyType({}))
     published: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     note: str = ""
 

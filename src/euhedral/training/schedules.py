@@ -142,23 +142,25 @@ class Cosine:
 
 @dataclass(frozen=True)
 class Polynomial:
-    """A fall with a power of what is left of the run, linear by default, with a linear rise before it if asked for.
+    """A fall with a power of what is left of the run, linear by default, with a linear rise or a plain before it if asked for.
 
     Args:
         power: of the share that is left.
         warmup: share of the run in which it rises.
         end: factor at the end.
+        hold: share of the run, after the rise, in which it stays at 1.
     """
 
     power: float = 1.0
     warmup: float = 0.0
     end: float = 0.0
+    hold: float = 0.0
 
     def __call__(self, progress: float) -> float:
         """Map progress in [0, 1] to a factor."""
         if progress < self.warmup:
             return progress / self.warmup
-        left = max(1.0 - progress, 0.0) / (1.0 - self.warmup)
+        left = min(max(1.0 - progress, 0.0) / (1.0 - self.warmup - self.hold), 1.0)
         return self.end + (1.0 - self.end) * left**self.power
 
 
