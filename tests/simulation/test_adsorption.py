@@ -49,7 +49,7 @@ def test_a_placed_molecule_touches_the_surface_and_is_not_inside():
     water = Molecule(numbers=[8, 1, 1], positions=[[0, 0, 0], [0.76, 0, 0.59], [-0.76, 0, 0.59]])
     radius = {8: 0.66, 1: 0.31, 29: 1.32}
     made = list(placements(surface, water, n_random=5, turns_per_site=1, contact=1.1, rng=np.random.default_rng(0)))
-    assert len(made) == 4 + 5
+    assert len(made) == 2 * 4 + 5
     for _, crystal in made:
         gaps = []
         for atom in range(12, 15):
@@ -57,6 +57,20 @@ def test_a_placed_molecule_touches_the_surface_and_is_not_inside():
             apart = np.linalg.norm((apart - np.round(apart)) @ crystal.cell, axis=1).min()
             gaps.append(apart / (radius[29] + radius[int(crystal.numbers[atom])]))
         assert min(gaps) == pytest.approx(1.1, abs=1e-2)
+
+
+def test_a_flat_molecule_also_begins_lying_with_its_middle_over_each_site():
+    surface = Surface.of(close_packed())
+    angle = np.arange(6) * np.pi / 3.0
+    ring = 0.8 * np.stack([np.cos(angle), np.zeros(6), np.sin(angle)], axis=1)  # in a plane across the surface
+    ring_molecule = Molecule(numbers=[6] * 6, positions=ring)
+    made = list(placements(surface, ring_molecule, n_random=0, turns_per_site=2, contact=1.1, rng=np.random.default_rng(0)))
+    flat = [(kind, crystal) for kind, crystal in made if np.ptp(crystal.cart[12:, 2]) < 1e-6]
+    assert [kind for kind, _ in flat] == ["on-top"] * 2 + ["bridge"] * 2 + ["hollow"] * 4
+    for (_, site), (_, crystal) in zip(surface.sites(), flat[::2], strict=True):
+        whole = crystal.frac[12:] - np.round(crystal.frac[12:] - crystal.frac[12])
+        middle = whole.mean(0) - site @ np.linalg.inv(crystal.cell)
+        assert np.abs(middle - np.round(middle))[:2].max() < 1e-6
 
 
 def test_the_lowest_of_all_attempts_is_a_hollow_site(potential):

@@ -208,21 +208,31 @@ class Surface:
 def placements(
     surface: Surface, molecule: Molecule, *, n_random: int, turns_per_site: int, contact: float, rng: np.random.Generator,
 ) -> Iterator[tuple[str, Crystal]]:  # fmt: skip
-    """Yield (kind of site, crystal): all unlike sites with random turns about the normal, then random points with random turns.
+    """Yield (kind of site, crystal): all unlike sites, each with the molecule upright and lying, then random points and turns.
+
+    Upright, its binding atom stands on the site and the others above it; lying, its flattest side faces the surface and its
+    middle is over the site, as rings and chains mostly adsorb. Both are turned about the normal at random.
 
     Args:
         surface: the slab's.
         molecule: what is put on it.
         n_random: random points, uniform on the triangulated surface.
-        turns_per_site: random turns on each on-top, bridge and hollow site; an atom is put there once.
+        turns_per_site: of each of the two on each on-top, bridge and hollow site; an atom is put there once.
         contact: as in `Surface.placed`.
         rng: draws points and turns.
     """
     upright = _upright(molecule, surface.normal)
+    middle = molecule.positions.mean(0) - molecule.positions[molecule.binding]
     for kind, point in surface.sites():
-        for _ in range(turns_per_site if len(molecule.numbers) > 1 else 1):
+        if len(molecule.numbers) == 1:
+            yield kind, surface.placed(molecule, at=point, turn=np.eye(3), contact=contact)
+            continue
+        for _ in range(turns_per_site):
             turn = _about(surface.normal, rng.uniform(0.0, 2.0 * np.pi)) @ upright
             yield kind, surface.placed(molecule, at=point, turn=turn, contact=contact)
+        for _ in range(turns_per_site):
+            turn = _about(surface.normal, rng.uniform(0.0, 2.0 * np.pi)) @ _lying(molecule, surface.normal, rng=rng)
+            yield kind, surface.placed(molecule, at=point - turn @ middle, turn=turn, contact=contact)
     corners = surface.triangles()
     edges = corners[:, 1:] - corners[:, :1]
     area = np.linalg.norm(np.cross(edges[:, 0], edges[:, 1]), axis=1)
@@ -237,9 +247,21 @@ def _upright(molecule: Molecule, normal: NDArray[np.float64]) -> NDArray[np.floa
     """(3, 3) rotation that brings the middle of the other atoms right above the binding atom."""
     axis = molecule.positions.mean(0) - molecule.positions[molecule.binding]
     length = float(np.linalg.norm(axis))
-    if length < 1e-8:
-        return np.eye(3)
-    axis = axis / length
+    return np.eye(3) if length < 1e-8 else _onto(axis / length, normal)
+
+
+def _lying(molecule: Molecule, normal: NDArray[np.float64], *, rng: np.random.Generator) -> NDArray[np.float64]:
+    """(3, 3) rotation that brings the direction in which the molecule is thinnest to the normal, either side down."""
+    centred = molecule.positions - molecule.positions.mean(0)
+    _, extent, axes = np.linalg.svd(centred.T @ centred)
+    axis = axes[2]
+    if extent[1] < 1e-8 * extent[0]:  # a line is as thin in all directions across
+        axis = _about(axes[0], rng.uniform(0.0, 2.0 * np.pi)) @ axis
+    return _onto(axis * rng.choice([-1.0, 1.0]), normal)
+
+
+def _onto(axis: NDArray[np.float64], normal: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(3, 3) the shortest rotation of one unit vector to another."""
     across = np.asarray(np.cross(axis, normal), dtype=np.float64)
     sine = float(np.linalg.norm(across))
     if sine < 1e-8:  # along the normal or against it: about any axis across
