@@ -23,8 +23,9 @@ from euhedral.data.dataset import Dataset
 from euhedral.data.fetch import announcement, fetch
 from euhedral.data.quantities import quantities
 from euhedral.data.sources import source, sources
-from euhedral.data.tensors import full_tensor, point_group, symmetry_error
+from euhedral.data.tensors import full_tensor, symmetry_error
 from euhedral.errors import FileFormatError, InvalidRequestError, MissingDataError
+from euhedral.geometry.point_group import cartesian_point_group
 from euhedral.testing.dataset import DATASET_CHECKS
 
 FILES = Path(__file__).parents[1] / "data" / "sources"
@@ -118,7 +119,7 @@ def test_a_dielectric_tensor_obeys_the_symmetry_of_the_crystal_beside_it(sets):
     dataset = sets["mp-dielectric-tensors/mirror"]
     assert dataset.described["dielectric_tensor"].frame == "Cartesian axes of the structure"
     for crystal in dataset:
-        assert symmetry_error(crystal.props["dielectric_tensor"], group=point_group(crystal)) < 0.01
+        assert symmetry_error(crystal.props["dielectric_tensor"], group=cartesian_point_group(crystal)) < 0.01
 
 
 def test_an_elastic_tensor_is_in_the_axes_of_its_structure_not_in_those_of_the_ieee(sets):
@@ -126,7 +127,7 @@ def test_an_elastic_tensor_is_in_the_axes_of_its_structure_not_in_those_of_the_i
     rows = pq.read_table(FILES / "elastic_tensor_2015_4.parquet").to_pylist()
     for crystal, row in zip(dataset, rows, strict=True):
         np.testing.assert_array_equal(crystal.props["elastic_tensor"], json.loads(row["elastic_tensor_original"]))
-        group = point_group(crystal)
+        group = cartesian_point_group(crystal)
         assert symmetry_error(full_tensor(crystal.props["elastic_tensor"]), group=group) < 0.05
         # Voigt's mean of the bulk modulus follows from the tensor
         voigt = crystal.props["elastic_tensor"][:3, :3].sum() / 9.0
@@ -143,8 +144,8 @@ def test_a_crystal_is_turned_into_the_axes_of_its_piezoelectric_tensor(sets, tmp
         given = parse(rows[crystal.id]["poscar"], format="poscar", name="given")[0]
         tensor = full_tensor(crystal.props["piezoelectric_tensor"])
         np.testing.assert_allclose(tensor, full_tensor(json.loads(rows[crystal.id]["piezoelectric_tensor"])))
-        assert symmetry_error(tensor, group=point_group(crystal)) < 1e-3
-        assert symmetry_error(tensor, group=point_group(given)) > 0.3  # as the source has it
+        assert symmetry_error(tensor, group=cartesian_point_group(crystal)) < 1e-3
+        assert symmetry_error(tensor, group=cartesian_point_group(given)) > 0.3  # as the source has it
         np.testing.assert_allclose(crystal.lengths, given.lengths, atol=1e-10)
     made("mp-piezoelectric-tensors/mirror", tmp_path)
     assert "mp-578" in rejects_path(tmp_path / "mp-piezoelectric-tensors.parquet").read_text()

@@ -9,13 +9,13 @@ from euhedral.core.crystal import Crystal
 from euhedral.data.tensors import (
     full_tensor,
     in_standard_axes,
-    point_group,
     symmetrized,
     symmetry_error,
     turned,
     voigt_tensor,
 )
 from euhedral.errors import InvalidRequestError
+from euhedral.geometry.point_group import cartesian_point_group
 from euhedral.geometry.symmetry import symmetry
 
 
@@ -57,7 +57,7 @@ def test_another_shape_is_refused():
 
 def test_the_point_group_is_orthogonal_closed_and_of_the_known_size(crystals):
     for crystal, size in ((zincblende(), 24), (crystals["fcc"], 48), (crystals["triclinic"], 1)):
-        group = point_group(crystal)
+        group = cartesian_point_group(crystal)
         assert len(group) == size
         np.testing.assert_allclose(
             group @ group.transpose(0, 2, 1), np.broadcast_to(np.eye(3), group.shape), atol=1e-12
@@ -67,7 +67,7 @@ def test_the_point_group_is_orthogonal_closed_and_of_the_known_size(crystals):
 
 
 def test_a_cubic_dielectric_tensor_is_isotropic_and_zincblende_has_one_piezoelectric_constant():
-    group = point_group(zincblende())
+    group = cartesian_point_group(zincblende())
     rng = np.random.default_rng(1)
     isotropic = symmetrized(rng.random((3, 3)), group=group)
     np.testing.assert_allclose(isotropic, np.eye(3) * isotropic[0, 0], atol=1e-14)
@@ -85,10 +85,10 @@ def test_the_error_is_that_of_the_wrong_axes_and_vanishes_when_crystal_and_tenso
     tensor = full_tensor(e14)
     turn = rotation()
     turned_crystal = crystal.replace(cell=crystal.cell @ turn.T)
-    assert symmetry_error(tensor, group=point_group(crystal)) < 1e-12
-    assert symmetry_error(tensor, group=point_group(turned_crystal)) > 0.3
-    assert symmetry_error(turned(tensor, rotation=turn), group=point_group(turned_crystal)) < 1e-12
-    assert symmetry_error(np.zeros((3, 3)), group=point_group(crystal)) == 0.0
+    assert symmetry_error(tensor, group=cartesian_point_group(crystal)) < 1e-12
+    assert symmetry_error(tensor, group=cartesian_point_group(turned_crystal)) > 0.3
+    assert symmetry_error(turned(tensor, rotation=turn), group=cartesian_point_group(turned_crystal)) < 1e-12
+    assert symmetry_error(np.zeros((3, 3)), group=cartesian_point_group(crystal)) == 0.0
 
 
 def test_standard_axes_are_found_from_any_orientation(crystals):

@@ -17,8 +17,9 @@ from euhedral.core.writing import write_atomically
 from euhedral.data.card import Audit
 from euhedral.data.labels import LabelError
 from euhedral.data.quantities import quantities
-from euhedral.data.tensors import full_tensor, point_group, symmetry_error
+from euhedral.data.tensors import full_tensor, symmetry_error
 from euhedral.errors import DisorderedCrystalError, EuhedralError, InvalidCrystalError
+from euhedral.geometry.point_group import cartesian_point_group
 
 #: Angstrom; no two atoms of a crystal are so near (H2 has 0.74).
 TOO_CLOSE: Final = 0.5
@@ -87,7 +88,7 @@ class Auditor:
         if not tensors:
             return
         try:
-            group = point_group(crystal)
+            group = cartesian_point_group(crystal)
         except InvalidCrystalError:
             self._asymmetric.update(tensors.keys())  # cannot be said to obey what is not found
             return

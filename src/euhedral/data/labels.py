@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from euhedral.core.crystal import Crystal
 from euhedral.data.quantities import Quantity
 from euhedral.data.sources import Values
-from euhedral.data.tensors import full_tensor, in_standard_axes, point_group, symmetry_error
+from euhedral.data.tensors import full_tensor, in_standard_axes, symmetry_error
 from euhedral.errors import FileFormatError, InvalidCrystalError
+from euhedral.geometry.point_group import cartesian_point_group
 from euhedral.geometry.symmetry import Symmetry, symmetry
 
 
@@ -103,7 +104,9 @@ def with_axes_of(
     found = _published_symmetry(crystal, space_group)
     components = full_tensor(tensor)
     choices = [in_standard_axes(crystal, found=found, a_along_y=quarter) for quarter in (False, True)]
-    errors = [symmetry_error(components, group=point_group(choice, symprec=found.symprec)) for choice in choices]
+    errors = [
+        symmetry_error(components, group=cartesian_point_group(choice, symprec=found.symprec)) for choice in choices
+    ]
     trigonal = 143 <= found.number <= 194
     best = 1 if trigonal and errors[1] < errors[0] - limit else 0
     if errors[best] > limit:

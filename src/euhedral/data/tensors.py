@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from euhedral.core.crystal import Crystal
 from euhedral.errors import InvalidRequestError
-from euhedral.geometry.symmetry import Symmetry, symmetry
+from euhedral.geometry.symmetry import Symmetry
 
 _VOIGT: Final = np.array([[0, 5, 4], [5, 1, 3], [4, 3, 2]])
 _PAIRS: Final = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
@@ -81,33 +81,12 @@ def turned(tensor: ArrayLike, *, rotation: ArrayLike) -> NDArray[np.float64]:
     return result
 
 
-def point_group(crystal: Crystal, *, symprec: float = 0.01) -> NDArray[np.float64]:
-    """Find the point group of a crystal in the axes of its cell.
-
-    Args:
-        crystal: any cell of it.
-        symprec: Angstrom, as in `geometry.symmetry`.
-
-    Returns:
-        (k, 3, 3) orthogonal matrices, r' = R r, each once.
-
-    Raises:
-        InvalidCrystalError: no space group fits.
-    """
-    return _cartesian(crystal.cell, symmetry(crystal, symprec=symprec).rotations)
-
-
-def _cartesian(cell: NDArray[np.float64], rotations: NDArray[np.int64]) -> NDArray[np.float64]:
-    columns = cell.T
-    return columns @ np.unique(rotations, axis=0) @ np.linalg.inv(columns)
-
-
 def symmetrized(tensor: ArrayLike, *, group: NDArray[np.float64]) -> NDArray[np.float64]:
     """Project a tensor on those that a point group leaves unchanged.
 
     Args:
         tensor: (3, ..., 3), all indices written out.
-        group: (k, 3, 3), from `point_group`.
+        group: (k, 3, 3), from `geometry.point_group`.
     """
     return np.mean([turned(tensor, rotation=rotation) for rotation in group], axis=0)
 
@@ -117,7 +96,7 @@ def symmetry_error(tensor: ArrayLike, *, group: NDArray[np.float64]) -> float:
 
     Args:
         tensor: (3, ..., 3), all indices written out.
-        group: (k, 3, 3), from `point_group`.
+        group: (k, 3, 3), from `geometry.point_group`.
 
     Returns:
         |T - symmetrized(T)| / |T|, from 0 to 1; 0 for a tensor of zeros.
