@@ -3,12 +3,13 @@
 Lan, Palizhati, Shuaibi, Wood, Wander, Das, Uyttendaele, Zitnick and Ulissi 2023, "AdsorbML: a leap in efficiency for adsorption
 energy calculations using generalizable machine learning potentials", doi:10.1038/s41524-023-01121-5.
 
-A molecule is put on every on-top, bridge and hollow site and on random points, in random turns; all of these are relaxed in
-common batches with one potential, those that are no adsorption any more are marked, and the others are ranked by energy. What
+A molecule is put on every on-top, bridge and hollow site, upright and lying, and on random points in random turns; all of these are
+relaxed in common batches with one potential, those that are no adsorption any more are marked, and the others are ranked by energy. What
 the paper does next, a DFT calculation of the best few, is left to the user: `AdsorptionSearch.best` lists them.
 
 Departures: any `Potential` may be used; a surface counts as reconstructed when one of its atoms has moved by more than half the
-distance of its nearest neighbour, where the paper compares neighbour lists; atoms below `free_depth` are held.
+distance of its nearest neighbour, where the paper compares neighbour lists; atoms below `free_depth` are held; on sites the paper
+has the one orientation of its database of molecules.
 """
 
 from __future__ import annotations
