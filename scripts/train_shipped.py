@@ -1,6 +1,6 @@
 """Train a shipped property predictor, measure it on the test split, and write weights and result.
 
-    python scripts/train_shipped.py roost-mp20 WORK_FOLDER [--epochs 40] [--members 2] [--threads 1]
+    python scripts/train_shipped.py roost-mp20 WORK_FOLDER [--epochs 15] [--members 2] [--threads 1]
 
 A killed run goes on where it stopped. MP-20 must be on the machine (`euhedral fetch mp-20`, or EUHEDRAL_DATA). The weights go to
 `src/euhedral/models/weights/NAME`, the errors to `benchmarks/results/NAME.json`, and what `src/euhedral/training/shipped.toml`
@@ -43,7 +43,7 @@ def roost() -> EnsembleRecipe:
     return EnsembleRecipe(
         system="roost", members=2, config={"readout": [256, 128, 64]},
         settings=TrainingSettings(
-            epochs=40, batch_size=128, optimizer=AdamW(learning_rate=1e-3, weight_decay=1e-2), schedule=OneCycle(), validate_every=5
+            epochs=15, batch_size=128, optimizer=AdamW(learning_rate=1e-3, weight_decay=1e-2), schedule=OneCycle(), validate_every=5
         ),
     )  # fmt: skip
 
