@@ -21,8 +21,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from euhedral.benchmarks.baselines import composition_features
 from euhedral.core.crystal import Crystal
-from euhedral.core.elements import MAX_NUMBER, SYMBOLS, elements
+from euhedral.core.elements import MAX_NUMBER, SYMBOLS
 from euhedral.core.writing import write_atomically
 from euhedral.data.catalogue import load
 from euhedral.models.property.cgcnn import CGCNN
@@ -42,29 +43,11 @@ def labels(crystals: Sequence[Crystal]) -> np.ndarray:
     return np.array([[float(crystal.props.get(name, math.nan)) for name in TARGETS] for crystal in crystals])
 
 
-def composition_features(crystals: Sequence[Crystal]) -> torch.Tensor:
-    """(M, F) share of each element, and mean, spread, least and most of elemental properties over the atoms."""
-    rows = [
-        (e.number, e.row, e.group, e.electronegativity or 0.0, e.covalent_radius, e.mass, e.mendeleev or 0.0)
-        for e in elements()
-    ]
-    table = np.array([[0.0] * 7, *rows])
-    table = (table - table[1:].mean(0)) / table[1:].std(0)
-    features = []
-    for crystal in crystals:
-        share = np.bincount(crystal.numbers, minlength=MAX_NUMBER + 1) / len(crystal)
-        present = table[np.unique(crystal.numbers)]
-        mean = share @ table
-        spread = np.sqrt(np.maximum(share @ table**2 - mean**2, 0.0))
-        features.append(np.concatenate([share, mean, spread, present.min(0), present.max(0), [len(present)]]))
-    return torch.as_tensor(np.array(features), dtype=torch.float32)
-
-
 def composition_baseline(train, test, y: np.ndarray, *, epochs: int = 60) -> np.ndarray:
     """A dense network that sees the composition alone, trained as CGCNN is (absolute loss, one cycle, both targets)."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        x, x_test = composition_features(train), composition_features(test)
+        x, x_test = (torch.as_tensor(composition_features(part), dtype=torch.float32) for part in (train, test))
         centre, scale = x.mean(0), x.std(0).clamp(min=1e-3)
         x, x_test = (x - centre) / scale, (x_test - centre) / scale
         target = torch.as_tensor(y, dtype=torch.float32)

@@ -34,7 +34,7 @@ from euhedral.training.network import network_of
 from euhedral.training.novelty import Novelty
 from euhedral.training.predictor import Predictor, ask, weights_folder
 from euhedral.training.seen import joined, material_keys
-from euhedral.training.settings import AdamW, TrainingSettings
+from euhedral.training.settings import TrainingSettings
 
 _LOG = logging.getLogger(__name__)
 
@@ -72,9 +72,7 @@ class EnsembleRecipe:
     config: Mapping[str, Any] = field(default_factory=dict)
     members: int = 4
     seed: int = 0
-    settings: TrainingSettings = field(
-        default_factory=lambda: TrainingSettings(epochs=36, optimizer=AdamW(learning_rate=8e-3), validate_every=6)
-    )
+    settings: TrainingSettings = field(default_factory=lambda: TrainingSettings(epochs=100, validate_every=10))
     compiled: bool = False
     start: str = ""
     freeze: tuple[str, ...] = ()
