@@ -47,6 +47,16 @@ def test_a_page_says_what_beats_the_composition_and_what_chance_may_have_done():
     assert files == page(protocol("sample"), results=results, pairs=pairs, failures=[("roost_official_0", "no memory")])
 
 
+def test_a_page_says_when_another_time_than_the_protocols_was_given():
+    results = [network("cgcnn", target, 0.1, beats=None) for target in ("formation_energy_per_atom", "band_gap")]
+    told = [
+        page(protocol("sample"), results=[{**row, "minutes": m} for row in results], pairs=[])["index.md"]
+        for m in (1.0, 0.3)
+    ]
+    assert "Training: 1 minutes for" in told[0]
+    assert "0.3 minutes for some systems, which is not the protocol's time" in told[1]
+
+
 def test_p_values_of_tests_made_together_are_raised_as_holm_says():
     assert adjusted([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert adjusted([0.9, 0.8]) == pytest.approx([1.0, 1.0])

@@ -9,6 +9,7 @@ from euhedral.benchmarks.job import Job, perform
 from euhedral.benchmarks.leaderboard import leaderboard, rows
 from euhedral.benchmarks.protocol import protocol
 from euhedral.benchmarks.runner import failures, jobs_of, run
+from euhedral.errors import UnknownNameError
 from euhedral.training.settings import TrainingSettings
 
 
@@ -54,6 +55,11 @@ def test_a_network_is_trained_within_the_budget_and_placed_beside_the_constant(t
     assert network["beats_composition"] in {True, False}
     assert table["constant", "band_gap"]["beats_composition"] is None
     assert 0.6 < network["coverage"] <= 1.0
+
+
+def test_a_split_that_the_protocol_does_not_have_is_refused():
+    with pytest.raises(UnknownNameError, match="official"):
+        jobs_of(protocol("sample"), systems=["constant"], splits=["offical"])
 
 
 def test_a_budget_shortens_a_run_and_never_lengthens_it():

@@ -376,3 +376,16 @@ def test_an_objective_of_its_own_needs_no_labels(train, validation):
     )  # fmt: skip
     first, last = (done.history[i].validation["objective"] for i in (0, -1))
     assert last < 0.2 * first
+
+
+def test_errors_on_the_way_are_those_that_the_finished_network_has(train, validation):
+    """In a run of few steps the running statistics of batch normalisation would still be near their start."""
+    model = CGCNN(targets=("volume",), atom_width=8, n_convolutions=1, hidden_width=8)
+    done = fit(
+        model,
+        train=train,
+        validation=validation,
+        settings=TrainingSettings(epochs=3, batch_size=len(train)),
+        rng=torch.Generator().manual_seed(0),
+    )
+    assert done.history[-1].validation["volume"] == pytest.approx(mean_errors(model, validation)["volume"], rel=1e-4)

@@ -264,3 +264,10 @@ def test_too_few_crystals_are_refused_before_anything_is_trained(tmp_path):
     with pytest.raises(InvalidRequestError, match="more than 16 crystals with labels, got 12"):
         train_ensemble(recipe(), train=cells(12, 0), validation=cells(8, 1), work=tmp_path / "work")
     assert not (tmp_path / "work").exists()
+
+
+def test_a_structure_of_another_package_is_refused_with_the_way_to_convert_it(predictor):
+    from ase import Atoms
+
+    with pytest.raises(InvalidRequestError, match=r"got a ase Atoms.*from_ase"):
+        predictor.predict([Atoms("Cu", cell=[3, 3, 3], pbc=True)])

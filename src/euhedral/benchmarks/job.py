@@ -169,7 +169,7 @@ def train_and_predict(job: Job, *, asked: Protocol, parts: Parts, test: Sequence
             "parameters": sum(parameter.numel() for parameter in model.parameters()),
             "graph_seconds": round(graph_seconds, 2), "training_seconds": round(training_seconds, 1),
             "seconds_per_epoch": round((a_step or training_seconds / steps) * batches, 2), "epochs": round(steps / batches, 2),
-            "published_epochs": round(published_steps / batches, 2), "settings": str(settings), "config": json.dumps(special.get("config", {})),
+            "published_epochs": round(published_steps / batches, 2), "minutes": minutes, "settings": str(settings), "config": json.dumps(special.get("config", {})),
             "inference_ms_per_crystal": round(1000.0 * seconds / len(test), 3),
             "share_unlike_training": round(float(next(iter(answers.values())).unlike_training.mean()), 4),
         },

@@ -214,10 +214,10 @@ def _beaten(
 def _means(records_of_system: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     names = (
         "parameters", "epochs", "published_epochs", "training_seconds", "seconds_per_epoch", "inference_ms_per_crystal",
-        "peak_memory_mb", "share_unlike_training", "train", "validation", "test", "graph_seconds",
+        "peak_memory_mb", "share_unlike_training", "train", "validation", "test", "graph_seconds", "minutes",
     )  # fmt: skip
     return {
         name: float(np.mean([record[name] for record in records_of_system]))
         for name in names
-        if all(name in record for record in records_of_system)
+        if all(record.get(name) is not None for record in records_of_system)
     }

@@ -14,6 +14,7 @@ from typing import Any, Final
 from euhedral.benchmarks.job import RECORD, Job
 from euhedral.benchmarks.protocol import Protocol
 from euhedral.core.writing import write_atomically
+from euhedral.errors import unknown_name
 
 FAILURE: Final = "failure.json"
 
@@ -31,7 +32,13 @@ def jobs_of(
         systems: rows of the registry, or baselines.
         minutes: of training, where the protocol's are not wanted.
         splits: only these of the protocol's; all when empty.
+
+    Raises:
+        UnknownNameError: the protocol has no such split.
     """
+    for split in splits:
+        if split not in asked.splits:
+            raise unknown_name(f"split of {asked.name}", split, asked.splits, where="euhedral benchmark --list")
     chosen = [split for split in asked.splits if not splits or split in splits]
     return [
         Job(protocol=asked.name, system=system, split=split, seed=seed, minutes=minutes)

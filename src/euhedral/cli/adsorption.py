@@ -109,6 +109,11 @@ def adsorb(
         title=f"{adsorbate} on {found[0].id}, {potential}, {folder}",
     )  # fmt: skip
     typer.echo(_summary(attempts, table=table, potential=potential), err=True)
+    if potential == "chgnet":
+        typer.echo(
+            "note: CHGNet learnt from bulk crystals and not from molecules on surfaces; rank configurations by it, and take energies from DFT",
+            err=True,
+        )
     if search is None:
         typer.echo(f"the best of {len(finished)} placements that were finished are in {folder}", err=True)
         raise typer.Exit(130)

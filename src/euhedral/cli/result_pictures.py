@@ -77,9 +77,12 @@ class _Result:
         if self.prediction.classes:
             figures = f"right {1.0 - numbers['mae']:.1%}; {numbers['interval_goal']:.0%} sets hold {numbers['interval_coverage']:.1%}"
         else:
+            held = (
+                "intervals have no end" if np.isnan(numbers["interval_coverage"])
+                else f"{numbers['interval_goal']:.0%} intervals hold {numbers['interval_coverage']:.1%}"
+            )  # fmt: skip
             figures = (
-                f"mean {'norm of the ' if np.ndim(self.truth) > 2 else ''}error {numbers['mae']:.3g}{unit}; {numbers['interval_goal']:.0%} intervals hold "
-                f"{numbers['interval_coverage']:.1%}"
+                f"mean {'norm of the ' if np.ndim(self.truth) > 2 else ''}error {numbers['mae']:.3g}{unit}; {held}"
             )
         return f"{self.what}: {self.name}, {numbers['crystals']:,} known\n{figures}"
 

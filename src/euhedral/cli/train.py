@@ -241,7 +241,8 @@ def _show(report: Mapping[str, Mapping[str, float]], *, predictor: Predictor, ti
         unit = "share that is wrong" if classes else quantity_of(name, card=predictor.card).unit
         rows.append([
             name, unit, f"{numbers['mae']:.4f}", "-" if classes else f"{numbers['rmse']:.4f}",
-            f"{numbers['interval_coverage']:.1%} (goal {numbers['interval_goal']:.0%})", str(numbers["crystals"]),
+            "-" if math.isnan(numbers["interval_coverage"]) else f"{numbers['interval_coverage']:.1%} (goal {numbers['interval_goal']:.0%})",
+            str(numbers["crystals"]),
         ])  # fmt: skip
     heads = ["target", "unit", "mean error", "root mean square", "intervals hold", "of crystals"]
     show_table(heads, rows=rows, title=title)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,10 +45,19 @@ def save_weights(folder: str | Path, *, weights: Weights) -> Path:
     folder = Path(folder)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.tensors.items()}
     write_atomically(folder / "weights.safetensors", content=save(tensors))
-    write_atomically(folder / "card.json", content=json.dumps(dict(weights.card), indent=2) + "\n")
+    write_atomically(folder / "card.json", content=json.dumps(_plain(weights.card), indent=2, allow_nan=False) + "\n")
     head = {"format": _FORMAT, "system": weights.system, "config": dict(weights.config)}
     write_atomically(folder / "config.json", content=json.dumps(head, indent=2) + "\n")
     return folder
+
+
+def _plain(value: Any) -> Any:
+    """The same without numbers that JSON has no word for: these become null."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def load_weights(folder: str | Path) -> Weights:

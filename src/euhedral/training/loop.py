@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any, Final, Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +31,9 @@ from euhedral.training.schedules import MomentumCycle, Plateau
 from euhedral.training.settings import TrainingSettings
 
 _LOG = logging.getLogger(__name__)
+
+# Crystals from which the statistics of batch normalisation are taken before the validation set is looked at.
+_SETTLED_ON: Final = 1000
 
 
 @runtime_checkable
@@ -158,7 +161,11 @@ def fit(
         )
         number = len(history) + 1
         due = validation is not None and (number % settings.validate_every == 0 or number == epochs)
-        errors = _looked_at(model, validation, objective=objective, settings=settings) if due and validation else {}
+        errors = {}
+        if due and validation is not None:
+            # the running statistics lag behind the weights by some ten batches, which may be all of a short run
+            settle_normalisation(module, train, batch_size=settings.batch_size, most=_SETTLED_ON)
+            errors = _looked_at(model, validation, objective=objective, settings=settings)
         rate = float(optimizer.param_groups[0]["lr"])
         history.append(Epoch(number, loss, errors, rate, time.perf_counter() - began))
         if settings.patience is not None and errors and _best_epoch(history) == number:

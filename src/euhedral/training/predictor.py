@@ -129,6 +129,12 @@ class Predictor:
         Raises:
             InvalidRequestError: a crystal holds an element that the networks cannot represent (`refusals` finds them first).
         """
+        for crystal in crystals:
+            if not isinstance(crystal, Crystal):
+                raise InvalidRequestError(
+                    f"got a {type(crystal).__module__.split('.')[0]} {type(crystal).__name__}, expected a Crystal; convert it with "
+                    "core.bridges.from_pymatgen or from_ase"
+                )
         refused = [failure for failure in self.refusals(crystals) if failure is not None]
         if refused:
             raise InvalidRequestError(str(refused[0]))

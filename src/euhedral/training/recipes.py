@@ -293,6 +293,8 @@ def report_on(
 
 def _coverage(prediction: Prediction, truth: NDArray[np.float64]) -> float:
     if prediction.plausible is None:
+        if not np.isfinite(prediction.upper - prediction.lower).any():
+            return math.nan  # what holds every number holds no truth
         return coverage_of(truth=truth, lower=prediction.lower, upper=prediction.upper)
     known = ~np.isnan(truth)
     return float(prediction.plausible[known, truth[known].astype(int)].mean())
