@@ -187,6 +187,25 @@ def test_extxyz_labels_of_crystals_and_atoms_are_carried(tmp_path, crystals):
         check(dataset)
 
 
+@pytest.mark.parametrize("key", ["id", "material_id", "name"])
+def test_frames_of_extxyz_are_known_by_their_own_names_and_by_their_positions(key, tmp_path):
+    salts = [salt.replace(props={key: f"ClNa_{i:03}"}) for i, salt in enumerate(rock_salts(4))]
+    write(tmp_path / "my.extxyz", crystals=salts)
+    rows = ["ClNa_003,3", "ClNa_002,2", "my_1,1", "ClNa_000,0"]
+    (tmp_path / "labels.csv").write_text("id,x\n" + "\n".join(rows) + "\n")
+    dataset = from_files(tmp_path / "my.extxyz", labels=tmp_path / "labels.csv")
+    assert dataset.ids.tolist() == ["ClNa_000", "ClNa_001", "ClNa_002", "ClNa_003"]
+    assert dataset.column("x").tolist() == [0, 1, 2, 3]
+    assert dataset.card.audit.remarks == ()
+
+
+def test_frames_that_share_a_name_keep_their_positions(tmp_path):
+    write(tmp_path / "my.extxyz", crystals=[salt.replace(props={"name": "NaCl", "x": 1.0}) for salt in rock_salts(3)])
+    dataset = from_files(tmp_path / "my.extxyz")
+    assert dataset.ids.tolist() == ["my_0", "my_1", "my_2"]
+    assert dataset.targets == ("x",)
+
+
 def forms(crystal: Crystal) -> dict[str, object]:
     return {
         "cif": cif_from_crystals([crystal]), "poscar": poscar_from_crystal(crystal), "json": json_from_crystals([crystal]),

@@ -7,6 +7,7 @@ others are remarked upon, not dropped. Units are those that the user states; not
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from euhedral.core.crystal import Crystal
 from euhedral.core.failure import Failure
 from euhedral.core.files import read_many
+from euhedral.core.files.extxyz import NAMING
 from euhedral.data.cells import absent, crystal_of, kinds_of, parsed
 from euhedral.data.dataset import Dataset
 from euhedral.data.own_audit import Collected, finished, some
@@ -36,8 +38,9 @@ def from_files(
 
     Args:
         paths: files, folders or patterns: CIF, POSCAR, extxyz, JSON.
-        labels: CSV with a column of names (file names with or without ending) and one for each value; a column "split"
-            (train, val, test) becomes the official split.
+        labels: CSV with a column of names (file names with or without ending, or what frames of extxyz call themselves by
+            `id=`, `material_id=` or `name=`) and one for each value; a column "split" (train, val, test) becomes the
+            official split.
         targets: the values to carry; all numbers when not given.
         units: of the targets, as far as they are known.
         id: the column of names.
@@ -50,16 +53,18 @@ def from_files(
     """
     several = [paths] if isinstance(paths, str | Path) else list(paths)
     made = Collected()
-    for result in read_many(several):
+    results = list(read_many(several))
+    own = _own_names([result for result in results if isinstance(result, Crystal)])
+    for result in results:
         if isinstance(result, Failure):
             made.reject("unreadable", str(result))
         else:
-            made.keep(result)
+            made.keep(result.replace(id=own.get(result.id, result.id)))
     if not made.crystals:
         first = next(iter(made.reasons.values()), ["no structure files"])[0]
         raise FileFormatError(f"{', '.join(map(str, several))}: not one structure can be used; the first: {first}")
     if labels is not None:
-        _add_labels(made, Path(labels), id=id, targets=targets)
+        _add_labels(made, Path(labels), id=id, targets=targets, own=own)
     return finished(made, name=name or Path(several[0]).stem, targets=targets, units=units)
 
 
@@ -168,7 +173,26 @@ def _column(
     return found
 
 
-def _add_labels(made: Collected, path: Path, *, id: str, targets: Sequence[str] | None) -> None:  # noqa: A002
+def _own_names(crystals: Sequence[Crystal]) -> dict[str, str]:
+    """Find what crystals call themselves, by their ids: the first of `NAMING` that no other crystal has, too."""
+    used = Counter(crystal.id for crystal in crystals)
+    used.update(str(crystal.props[key]) for crystal in crystals for key in NAMING if _names(crystal, key))
+    return {
+        crystal.id: next(
+            (crystal.props[key] for key in NAMING if _names(crystal, key) and used[crystal.props[key]] == 1), crystal.id
+        )
+        for crystal in crystals
+        if used[crystal.id] == 1
+    }
+
+
+def _names(crystal: Crystal, key: str) -> bool:
+    return isinstance(crystal.props.get(key), str)
+
+
+def _add_labels(
+    made: Collected, path: Path, *, id: str, targets: Sequence[str] | None, own: Mapping[str, str]  # noqa: A002
+) -> None:  # fmt: skip
     header, table = _csv(path)
     if id not in header:
         raise FileFormatError(f"{path} has no column {id!r} of names; it has {', '.join(header) or 'none'}")
@@ -184,6 +208,7 @@ def _add_labels(made: Collected, path: Path, *, id: str, targets: Sequence[str] 
     missing: list[str] = []
     for number, row in enumerate(table, start=2):
         name = _stem(str(row[id]).strip(), at)
+        name = name if name in at else own.get(name, name)
         if name in seen:
             made.remarks.append(f"{path.name}, line {number}: {name!r} is there twice; the first is kept")
             continue

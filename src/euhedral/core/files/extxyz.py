@@ -18,6 +18,8 @@ from euhedral.errors import EuhedralError, FileFormatError, InvalidCrystalError,
 
 _PAIR = re.compile(r"""([^\s=]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|\{([^}]*)\}|(\S+))""")
 _STRUCTURAL = {"lattice", "properties", "pbc"}
+#: Keys of a frame under which its own name stands, kept as text; the first that is there counts.
+NAMING = ("id", "material_id", "name")
 #: other programs' names of the same columns
 _SAME = {
     "magmoms": "magmom", "initial_magmoms": "magmom", "force": "forces", "oxidation_states": "oxidation_state",
@@ -27,7 +29,7 @@ _SAME = {
 def crystals_from_extxyz(text: str, *, name: str, stem: str) -> Iterator[Crystal | EuhedralError]:
     """Yield the crystal of each frame, or the error that it has.
 
-    Numbers of the whole frame go into `props`, columns of numbers into `site`.
+    Numbers of the whole frame go into `props`, as do its names (`NAMING`, as text); columns of numbers go into `site`.
 
     Args:
         text: the file's text.
@@ -169,11 +171,14 @@ def _values(cells: list[list[str]], *, key: str, where: str, first: int, finite:
     return values
 
 
-def _props(info: dict[str, str]) -> dict[str, float | NDArray[np.float64]]:
-    """Keep what is a number or a list of numbers; names and comments are not labels."""
-    props: dict[str, float | NDArray[np.float64]] = {}
+def _props(info: dict[str, str]) -> dict[str, str | float | NDArray[np.float64]]:
+    """Keep what is a number or a list of numbers, and the frame's names as text; comments are not labels."""
+    props: dict[str, str | float | NDArray[np.float64]] = {}
     for key, text in info.items():
         if key.lower() in _STRUCTURAL:
+            continue
+        if key in NAMING:
+            props |= {key: text} if text else {}
             continue
         words = re.sub(r"[\[\],{}]", " ", text).split()
         try:
@@ -207,7 +212,9 @@ def _frame(crystal: Crystal) -> str:
     comment = [f'Lattice="{lattice}"', "Properties=" + ":".join(columns), 'pbc="T T T"']
     for key, value in crystal.props.items():
         array = np.asarray(value)
-        if (
+        if key in NAMING and isinstance(value, str) and '"' not in value:
+            comment.append(f'{key}="{value}"')
+        elif (
             array.dtype.kind in "fiub"
             and array.size
             and key.lower() not in _STRUCTURAL
