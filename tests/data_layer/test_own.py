@@ -115,7 +115,22 @@ def test_a_repeated_row_is_reported_and_the_first_kept(folder):
     changed(folder, "salt-4,1.4", "salt-3,9.9")
     dataset = made(folder)
     assert dataset.column("hardness")[dataset.ids == "salt-3"].tolist() == [1.3]
-    assert any("line 6: 'salt-3' is there twice" in remark for remark in dataset.card.audit.remarks)
+    assert any(
+        "line 6: 'salt-3' is there twice with different hardness: 1.3, then 9.9; origin: lab 1, then lab 0; the first"
+        in r
+        for r in dataset.card.audit.remarks
+    )
+
+
+def test_a_row_that_is_repeated_as_it_is_has_no_conflict(folder):
+    changed(folder, "salt-4,1.4,train,lab 0", "salt-3,1.3,train,lab 1")
+    assert any("'salt-3' is there twice; the first is kept" in remark for remark in made(folder).card.audit.remarks)
+
+
+def test_a_part_of_the_split_that_does_not_exist_is_an_error_with_the_one_that_is_meant(folder):
+    changed(folder, ",test,", ",tset,")
+    with pytest.raises(FileFormatError, match=r"'split' says 'tset' in 3 rows \(did you mean 'test'\?\)"):
+        made(folder)
 
 
 def test_a_file_that_cannot_be_read_is_left_out_with_its_reason(folder):

@@ -204,15 +204,17 @@ def _add_labels(
             )
     at = {crystal.id: i for i, crystal in enumerate(made.crystals)}
     wanted = kinds_of(table, columns=[c for c in header if c != id], targets=targets)
-    seen: set[str] = set()
+    seen: dict[str, Mapping[str, Any]] = {}
     missing: list[str] = []
     for number, row in enumerate(table, start=2):
         name = _stem(str(row[id]).strip(), at)
         name = name if name in at else own.get(name, name)
         if name in seen:
-            made.remarks.append(f"{path.name}, line {number}: {name!r} is there twice; the first is kept")
+            made.remarks.append(
+                f"{path.name}, line {number}: {name!r} is there twice{_conflict(seen[name], row, wanted)}; the first is kept"
+            )
             continue
-        seen.add(name)
+        seen[name] = row
         if name not in at:
             missing.append(name)
             continue
@@ -229,6 +231,12 @@ def _add_labels(
     without = [name for name in at if name not in seen]
     if without:
         made.remarks.append(f"{len(without):,} structures have no row in {path.name}: {some(without)}")
+
+
+def _conflict(first: Mapping[str, Any], second: Mapping[str, Any], wanted: Iterable[str]) -> str:
+    pairs = {column: (str(first[column]).strip(), str(second[column]).strip()) for column in wanted}
+    differ = [f"{column}: {a or 'nothing'}, then {b or 'nothing'}" for column, (a, b) in pairs.items() if a != b]
+    return f" with different {'; '.join(differ)}" if differ else ""
 
 
 def _stem(name: str, known: Iterable[str]) -> str:

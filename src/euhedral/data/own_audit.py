@@ -6,6 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Any, Final
 
 import numpy as np
@@ -18,11 +19,12 @@ from euhedral.data.card import Audit, DatasetCard
 from euhedral.data.columnar import Column, Columns
 from euhedral.data.dataset import Dataset
 from euhedral.data.encoding import content_hash, encode
-from euhedral.errors import EuhedralError, InvalidRequestError, unknown_name
+from euhedral.errors import EuhedralError, FileFormatError, InvalidRequestError, unknown_name
 
 _log = logging.getLogger(__name__)
 
 _NAMED: Final = 3  # examples in a remark
+_PARTS: Final = ("train", "val", "test")
 # interquartile ranges beyond the quartiles; of normal values not one in 10^40 is there
 _FAR: Final = 10.0
 
@@ -77,6 +79,7 @@ def finished(made: Collected, *, name: str, targets: Sequence[str] | None, units
     Raises:
         InvalidRequestError: a target of which no crystal has a value, or whose values differ in shape.
         UnknownNameError: a unit of something that is no target.
+        FileFormatError: the column "split" says something else than train, val or test.
     """
     crystals, loose = _values_of_atoms(made.crystals)
     shapes = _shapes(crystals, targets=targets, loose=loose, name=name, made=made)
@@ -99,7 +102,7 @@ def finished(made: Collected, *, name: str, targets: Sequence[str] | None, units
     remarks = (*_left_out(made), *made.remarks, *_odd(kept, columns))
     for remark in remarks:
         _log.warning("%s: %s", name, remark)
-    splits = Counter(text.get("split", []))
+    splits = _parts(text.get("split", []), name=name)
     card = DatasetCard(
         name=name, version="1", title="Own data", licence="not stated", doi="", citation="",
         description="Made from a user's own files or table.", count=len(kept), units={c.name: c.unit for c in columns if c.kind != "text"},
@@ -107,6 +110,22 @@ def finished(made: Collected, *, name: str, targets: Sequence[str] | None, units
         audit=Audit(read=made.read, kept=len(kept), rejects=dict(sorted(made.rejects.items())), remarks=remarks),
     )  # fmt: skip
     return Dataset(Columns(table), card=card)
+
+
+def _parts(split: Sequence[str], *, name: str) -> Counter[str]:
+    """Count the crystals of each part; a part of another name would be left out without a word."""
+    parts = Counter(split)
+    wrong = []
+    for part, count in parts.items():
+        if part not in (*_PARTS, ""):
+            close = get_close_matches(part.lower(), _PARTS, n=1, cutoff=0.4)
+            wrong.append(f"{part!r} in {count:,} rows" + (f" (did you mean {close[0]!r}?)" if close else ""))
+    if wrong:
+        raise FileFormatError(
+            f"{name}: the column 'split' says {', '.join(wrong[:_NAMED])}; expected {', '.join(_PARTS)} or nothing: "
+            "correct the cells, or call the column something else"
+        )
+    return parts
 
 
 def _values_of_atoms(crystals: Sequence[Crystal]) -> tuple[list[Crystal], set[str]]:
