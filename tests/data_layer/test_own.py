@@ -76,7 +76,7 @@ def test_a_label_that_is_nan_or_empty_is_not_known_and_counted(folder):
     changed(folder, "salt-4,1.4", "salt-4,")
     dataset = made(folder)
     assert int(dataset.known("hardness").sum()) == 10
-    assert "2 crystals have no hardness" in dataset.card.audit.remarks
+    assert "2 crystals have no hardness: 'salt-3', 'salt-4'" in dataset.card.audit.remarks
 
 
 def test_a_label_that_is_no_number_is_named_and_its_crystal_kept_without_it(folder):
@@ -157,6 +157,15 @@ def test_a_target_that_no_row_has_is_an_error(folder):
     )
     with pytest.raises(InvalidRequestError, match="not one of 12 crystals has a value of 'empty'"):
         made(folder, targets=["empty"])
+
+
+def test_labels_that_are_words_are_refused_with_the_classes_that_they_may_mean(folder):
+    path = folder / "labels.csv"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join(f"{line},{'high' if i % 2 else 'low' if i else 'level'}" for i, line in enumerate(lines)))
+    with pytest.raises(InvalidRequestError, match="not one cell of 'level' is a number .*'salt-0': 'high'") as caught:
+        made(folder, targets=["level"])
+    assert '0, 1, ... with --classes "level=high,low"' in str(caught.value)
 
 
 def test_a_unit_of_nothing_is_refused(folder):

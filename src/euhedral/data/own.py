@@ -272,7 +272,7 @@ def _with_values(made: Collected, crystal: Crystal, row: Mapping[str, Any], want
             continue
         value = parsed(row[column])
         if value is None:
-            made.no_values.setdefault(column, []).append(f"{crystal.id!r}: {str(row[column])[:30]!r}")
+            made.no_values.setdefault(column, []).append((crystal.id, str(row[column]).strip()[:30]))
         else:
             props[column] = value
     return crystal.replace(props=props)

@@ -24,6 +24,7 @@ from euhedral.errors import EuhedralError, FileFormatError, InvalidRequestError,
 _log = logging.getLogger(__name__)
 
 _NAMED: Final = 3  # examples in a remark
+_CLASSES: Final = 6  # different words that may be meant as classes
 _PARTS: Final = ("train", "val", "test")
 # interquartile ranges beyond the quartiles; of normal values not one in 10^40 is there
 _FAR: Final = 10.0
@@ -38,7 +39,7 @@ class Collected:
     rejects: Counter[str] = field(default_factory=Counter)
     reasons: dict[str, list[str]] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
-    no_values: dict[str, list[str]] = field(default_factory=dict)  # by column
+    no_values: dict[str, list[tuple[str, str]]] = field(default_factory=dict)  # crystal and cell, by column
     read: int = 0
 
     def keep(self, crystal: Crystal, *, text: Mapping[str, str] | None = None) -> None:
@@ -159,6 +160,8 @@ def _shapes(
     carried = dict.fromkeys(key for c in crystals for key in (*c.props, *c.site))
     if targets is not None:
         for target in targets:
+            if target not in carried and target in made.no_values:
+                raise InvalidRequestError(f"{name}: {_no_numbers(target, made.no_values[target])}")
             if target not in carried:
                 raise InvalidRequestError(
                     f"{name}: not one of {len(crystals):,} crystals has a value of {target!r}; known are {', '.join(carried) or 'none'}"
@@ -170,6 +173,19 @@ def _shapes(
         )
     numbers = [key for key in carried if key not in loose and _numeric(crystals, key)]
     return value_shapes(crystals, names=numbers)
+
+
+def _no_numbers(target: str, cells: Sequence[tuple[str, str]]) -> str:
+    words = list(dict.fromkeys(cell for _, cell in cells))
+    classes = ",".join(words) if len(words) <= _CLASSES else "first,second,..."
+    return (
+        f"not one cell of {target!r} is a number or array ({_examples(cells)}); "
+        f'write numbers, or for classes 0, 1, ... with --classes "{target}={classes}"'
+    )
+
+
+def _examples(cells: Sequence[tuple[str, str]]) -> str:
+    return "; ".join(f"{name!r}: {cell!r}" for name, cell in cells[:_NAMED]) + ("; ..." if len(cells) > _NAMED else "")
 
 
 def _numeric(crystals: Sequence[Crystal], key: str) -> bool:
@@ -193,8 +209,7 @@ def _left_out(made: Collected) -> list[str]:
         for kind, reasons in made.reasons.items()
     ]
     return left_out + [
-        f"{len(cells):,} cells of {column} are no number or array and count as not known: "
-        f"{'; '.join(cells[:_NAMED])}{'; ...' if len(cells) > _NAMED else ''}"
+        f"{len(cells):,} cells of {column} are no number or array and count as not known: {_examples(cells)}"
         for column, cells in made.no_values.items()
     ]
 
@@ -211,7 +226,9 @@ def _odd(crystals: Sequence[Crystal], columns: Sequence[Column]) -> list[str]:
         ]
         known = [(name, value) for name, value in known if not np.isnan(value).all()]
         if len(known) < len(crystals):
-            remarks.append(f"{len(crystals) - len(known):,} crystals have no {column.name}")
+            labelled = {label for label, _ in known}
+            without = [crystal.id for crystal in crystals if crystal.id not in labelled]
+            remarks.append(f"{len(without):,} crystals have no {column.name}: {some(without)}")
         infinite = [name for name, value in known if np.isinf(value).any()]
         if infinite:
             remarks.append(f"{len(infinite):,} values of {column.name} are infinite: {some(infinite)}")
