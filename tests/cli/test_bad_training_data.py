@@ -20,7 +20,14 @@ from euhedral.cli.training_data import parts_of
 from euhedral.core.crystal import Crystal
 from euhedral.core.files import write
 from euhedral.data.dataset import Dataset
-from euhedral.errors import DivergedError, EuhedralError, FileFormatError, InvalidRequestError, RunFolderError
+from euhedral.errors import (
+    DivergedError,
+    EuhedralError,
+    FileFormatError,
+    InvalidRequestError,
+    RunFolderError,
+    UnknownNameError,
+)
 
 N = 60
 
@@ -112,6 +119,19 @@ def test_data_that_cannot_be_learnt_are_refused_before_training(folder, edit, ta
     assert not isinstance(caught.value, DivergedError)
     assert "\n" not in str(caught.value)
     assert not (folder / "out" / "checkpoints").exists()
+
+
+@pytest.mark.parametrize("labels", [(), ("--labels", "labels.csv")])
+def test_data_that_do_not_exist_are_said_not_to(folder, labels):
+    with pytest.raises(UnknownNameError, match="no file, folder or data set named 'nodir'"):
+        CliRunner().invoke(app, ["train", "cgcnn", "--data", "nodir", *labels], catch_exceptions=False)
+
+
+@pytest.mark.parametrize("target", [(), ("--target", "side")])
+def test_files_without_labels_need_a_table_and_are_told_so(folder, target):
+    words = ["train", "cgcnn", "--data", str(folder / "cifs"), *target, "--out", str(folder / "out")]
+    with pytest.raises(InvalidRequestError, match=r"--labels labels\.csv"):
+        CliRunner().invoke(app, words, catch_exceptions=False)
 
 
 def test_a_class_that_is_seen_once_is_told_and_no_reason_to_stop(folder):

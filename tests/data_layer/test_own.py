@@ -159,11 +159,25 @@ def test_a_target_that_no_row_has_is_an_error(folder):
         made(folder, targets=["empty"])
 
 
+def test_a_column_that_is_not_there_is_an_error_with_those_that_are(folder):
+    with pytest.raises(
+        UnknownNameError, match=r"no column in labels\.csv named 'vpa'; it has id, hardness, split, origin$"
+    ):
+        made(folder, targets=["vpa"])
+
+
+def test_files_without_labels_are_refused_when_labels_are_asked_for(folder):
+    with pytest.raises(InvalidRequestError, match="carry no labels, so no 'vpa'; give a table of them") as caught:
+        from_files(folder / "cifs", targets=["vpa"])
+    assert "--labels" in str(caught.value)
+    assert from_files(folder / "cifs").targets == ()
+
+
 def test_labels_that_are_words_are_refused_with_the_classes_that_they_may_mean(folder):
     path = folder / "labels.csv"
     lines = path.read_text().splitlines()
     path.write_text("\n".join(f"{line},{'high' if i % 2 else 'low' if i else 'level'}" for i, line in enumerate(lines)))
-    with pytest.raises(InvalidRequestError, match="not one cell of 'level' is a number .*'salt-0': 'high'") as caught:
+    with pytest.raises(InvalidRequestError, match=r"not one cell of 'level' is a number .*'salt-0': 'high'") as caught:
         made(folder, targets=["level"])
     assert '0, 1, ... with --classes "level=high,low"' in str(caught.value)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
-from euhedral.errors import FileFormatError, InvalidRequestError, UnknownNameError
+from euhedral.errors import FileFormatError, InvalidRequestError, UnknownNameError, unknown_name
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,13 +36,15 @@ def open_data(data: str, *, labels: Path | None, targets: Sequence[str] | None) 
     from euhedral.data.sources import sources
 
     path = Path(data)
-    named = data in SHIPPED or data in sources() or not path.exists()
+    named = data in SHIPPED or data in sources()
+    if not named and not path.exists():
+        raise unknown_name("file, folder or data set", data, [*SHIPPED, *sources()], where="euhedral datasets")
     if labels is not None and (named or path.suffix in (".parquet", ".csv")):
         raise InvalidRequestError(
             f"--labels is for structure files; {data} carries its labels itself, leave --labels out"
         )
     if named:
-        return load(data), True  # one that does not exist raises the error that lists the data sets
+        return load(data), True
     if path.suffix == ".parquet":
         try:
             return Dataset.open(path), False
@@ -190,5 +192,8 @@ def targets_of(
             kind = {"kind": "scalar", "per_atom": column.kind == "site"}
         found.append({**kind, "name": name})
     if not found:
-        raise InvalidRequestError("there is no number to learn in these data; name one with --target")
+        raise InvalidRequestError(
+            "there is no number to learn in these data; give --labels labels.csv (a column 'id' with the names of the files, and one "
+            "for each value), or structures that carry numbers (extxyz, a table)"
+        )
     return tuple(found)

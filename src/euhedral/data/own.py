@@ -20,7 +20,7 @@ from euhedral.core.files.extxyz import NAMING
 from euhedral.data.cells import absent, crystal_of, kinds_of, parsed
 from euhedral.data.dataset import Dataset
 from euhedral.data.own_audit import Collected, finished, some
-from euhedral.errors import EuhedralError, FileFormatError, unknown_name
+from euhedral.errors import EuhedralError, FileFormatError, InvalidRequestError, UnknownNameError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 #: Columns that hold structures, in the order in which they are looked for.
 STRUCTURE_COLUMNS: Final = ("structure", "crystal", "cif", "poscar", "atoms")
 _NAMED: Final = 3  # examples in a remark
+_COLUMNS: Final = 20  # names in an error
 
 
 def from_files(
@@ -65,7 +66,14 @@ def from_files(
         raise FileFormatError(f"{', '.join(map(str, several))}: not one structure can be used; the first: {first}")
     if labels is not None:
         _add_labels(made, Path(labels), id=id, targets=targets, own=own)
-    return finished(made, name=name or Path(several[0]).stem, targets=targets, units=units)
+    name = name or Path(several[0]).stem
+    if labels is None and targets and not any({*crystal.props, *crystal.site} - {*NAMING} for crystal in made.crystals):
+        raise InvalidRequestError(
+            f"{name}: the files carry no labels, so no {targets[0]!r}; give a table of them (--labels labels.csv: a column "
+            f"{id!r} with the names of the files and one for each value), or write them into the files (extxyz: {targets[0]}=1.5 in "
+            "the second line of a frame)"
+        )
+    return finished(made, name=name, targets=targets, units=units)
 
 
 def from_pandas(
@@ -163,7 +171,7 @@ def _column(
 ) -> str:
     if asked:
         if asked not in columns:
-            raise unknown_name(f"{what} in {name!r}", asked, columns, where=f"{name}: columns")
+            raise _no_column(f"{what} in {name!r}", asked, columns)
         return asked
     found = next((column for column in usual if column in columns), "")
     if needed and not found:
@@ -171,6 +179,14 @@ def _column(
             f"{name}: no column is called {', '.join(usual)}; say which one holds the structures (it has {', '.join(columns)})"
         )
     return found
+
+
+def _no_column(what: str, asked: str, columns: Sequence[str]) -> UnknownNameError:
+    close = get_close_matches(asked, columns, n=1, cutoff=0.5)
+    listed = ", ".join(columns[:_COLUMNS]) + (", ..." if len(columns) > _COLUMNS else "")
+    return UnknownNameError(
+        f"no {what} named {asked!r}; {f'did you mean {close[0]}? ' if close else ''}it has {listed or 'none'}"
+    )
 
 
 def _own_names(crystals: Sequence[Crystal]) -> dict[str, str]:
@@ -196,12 +212,10 @@ def _add_labels(
     header, table = _csv(path)
     if id not in header:
         raise FileFormatError(f"{path} has no column {id!r} of names; it has {', '.join(header) or 'none'}")
-    of_files = {name for crystal in made.crystals for name in (*crystal.props, *crystal.site)}
+    of_files = {name for crystal in made.crystals for name in (*crystal.props, *crystal.site)} - {*header, *NAMING}
     for target in targets or ():
         if target not in header and target not in of_files:
-            raise unknown_name(
-                f"column in {path.name}", target, [*header, *of_files], where=f"the first line of {path.name}"
-            )
+            raise _no_column(f"column in {path.name}", target, [*header, *sorted(of_files)])
     at = {crystal.id: i for i, crystal in enumerate(made.crystals)}
     wanted = kinds_of(table, columns=[c for c in header if c != id], targets=targets)
     seen: dict[str, Mapping[str, Any]] = {}

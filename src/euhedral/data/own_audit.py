@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from euhedral.core.crystal import Crystal
+from euhedral.core.files.extxyz import NAMING
 from euhedral.core.values import ValueShape, value_shapes
 from euhedral.data.audit import check_apart
 from euhedral.data.card import Audit, DatasetCard
@@ -157,7 +158,7 @@ def _values_of_atoms(crystals: Sequence[Crystal]) -> tuple[list[Crystal], set[st
 def _shapes(
     crystals: Sequence[Crystal], *, targets: Sequence[str] | None, loose: set[str], name: str, made: Collected
 ) -> dict[str, ValueShape]:
-    carried = dict.fromkeys(key for c in crystals for key in (*c.props, *c.site))
+    carried = dict.fromkeys(key for c in crystals for key in (*c.props, *c.site) if key not in NAMING)
     if targets is not None:
         for target in targets:
             if target not in carried and target in made.no_values:
