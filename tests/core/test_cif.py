@@ -259,7 +259,19 @@ def test_blocks_without_a_structure_are_passed_over_and_the_others_are_named(tmp
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("data_a\n_cell_length_a 3\n", "line 1: no atoms"),
+        (
+            "data_a\n_cell_length_a 3\n",
+            r"test: block 'a' has no atoms .*it ends after _cell_length_a; the file may be cut short",
+        ),
+        (
+            cif("", table="loop_\n_symmetry_equiv_pos_as_xyz\n'x,y,z'\n"),
+            "it ends after _symmetry_equiv_pos_as_xyz; the file may",
+        ),
+        (cif("", table=SITES[:60]), "line 8: the atom table ends in its head, after _atom_site_"),
+        (
+            cif(""),
+            "line 8: the atom table ends in its head, after _atom_site_occupancy, without an atom; the file may be cut",
+        ),
         (cif("Na1 Na 0 0 zero 1"), r"line 15: _atom_site_fract_z of site 'Na1' is 'zero', expected a number"),
         (cif("Na1 Na 0 0 1"), r"line 15: the atom table has 5 values"),
         (cif("Na1 Na 0 0 0 1", cell=("?", 4, 4, 90, 90, 90)), "_cell_length_a has no value"),

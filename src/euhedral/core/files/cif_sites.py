@@ -55,19 +55,17 @@ def read_sites(block: Block, *, where: str) -> Sites:
     if loop is None:
         _refuse_other_kinds(block, where=where)
         loop = _single_site(block)
-        if loop is None:
-            raise FileFormatError(
-                f"{where}, line {block.line}: no atoms (_atom_site_fract_x); export the structure again"
-            )
+    if loop is None or not loop.values:
+        raise FileFormatError(f"{where}{_cut(block)}; the file may be cut short: export the structure again")
     width = len(loop.tags)
     missing = [tag for tag in _FRACT if tag not in loop.tags]
     if missing:
         raise FileFormatError(f"{where}, line {loop.line}: the atom table has no {missing[0]}; add the column")
-    if not loop.values or len(loop.values) % width:
-        line = next((at for at, words in loop.lines() if len(words) % width), loop.line) if loop.values else loop.line
+    if len(loop.values) % width:
+        line = next((at for at, words in loop.lines() if len(words) % width), loop.line)
         raise FileFormatError(
             f"{where}, line {line}: the atom table has {len(loop.values)} values, not a multiple of its {width} columns; "
-            "complete the row or quote the value that has spaces"
+            "complete the row (the file may be cut short) or quote the value that has spaces"
         )
     columns = {tag: loop.values[i::width] for i, tag in enumerate(loop.tags)}
     count = len(loop.values) // width
@@ -83,6 +81,17 @@ def read_sites(block: Block, *, where: str) -> Sites:
         values["oxidation_state"] = charges
     labels = [labels[row] for row in rows]
     return Sites(labels=labels, numbers=numbers, frac=frac, values=values, moments=_moments(block, labels, where=where))
+
+
+def _cut(block: Block) -> str:
+    """Say where a block ends that has no atom."""
+    table = block.loop(_FRACT[0]) or next((loop for loop in block.loops if not loop.values), None)
+    if table is not None and table.tags[-1].startswith("_atom_site_"):
+        return f", line {table.line}: the atom table ends in its head, after {table.tags[-1]}, without an atom"
+    ends = [(line, tag) for tag, line in block.item_lines.items()]
+    ends += [(loop.line, loop.tags[-1]) for loop in block.loops]
+    last = f", it ends after {max(ends)[1]}" if ends else ""
+    return f": block {block.name!r} has no atoms (_atom_site_fract_x){last}"
 
 
 def _refuse_other_kinds(block: Block, *, where: str) -> None:
