@@ -173,6 +173,15 @@ def test_files_without_labels_are_refused_when_labels_are_asked_for(folder):
     assert from_files(folder / "cifs").targets == ()
 
 
+def test_a_table_with_semicolons_and_decimal_commas_is_read_alike(folder):
+    path = folder / "labels.csv"
+    before = made(folder)
+    path.write_text(path.read_text().replace(",", ";").replace(".", ","))
+    after = made(folder)
+    assert after.column("hardness").tolist() == before.column("hardness").tolist()
+    assert after.column("split").tolist() == before.column("split").tolist()
+
+
 def test_labels_that_are_words_are_refused_with_the_classes_that_they_may_mean(folder):
     path = folder / "labels.csv"
     lines = path.read_text().splitlines()

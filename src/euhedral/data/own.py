@@ -7,6 +7,7 @@ others are remarked upon, not dropped. Units are those that the user states; not
 from __future__ import annotations
 
 import csv
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 STRUCTURE_COLUMNS: Final = ("structure", "crystal", "cif", "poscar", "atoms")
 _NAMED: Final = 3  # examples in a remark
 _COLUMNS: Final = 20  # names in an error
+_DECIMAL: Final = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?")
 
 
 def from_files(
@@ -41,7 +43,7 @@ def from_files(
         paths: files, folders or patterns: CIF, POSCAR, extxyz, JSON.
         labels: CSV with a column of names (file names with or without ending, or what frames of extxyz call themselves by
             `id=`, `material_id=` or `name=`) and one for each value; a column "split" (train, val, test) becomes the
-            official split.
+            official split. Where ";" divides the cells, "," may be the decimal sign.
         targets: the values to carry; all numbers when not given.
         units: of the targets, as far as they are known.
         id: the column of names.
@@ -266,7 +268,10 @@ def _hint(name: str, known: Iterable[str]) -> str:
 def _csv(path: Path) -> tuple[list[str], list[dict[str, Any]]]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, skipinitialspace=True)
+            first = file.readline()
+            file.seek(0)
+            delimiter = ";" if ";" in first and "," not in first else ","
+            reader = csv.DictReader(file, skipinitialspace=True, delimiter=delimiter)
             rows = list(reader)
             header = [name for name in reader.fieldnames or [] if name]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -274,8 +279,13 @@ def _csv(path: Path) -> tuple[list[str], list[dict[str, Any]]]:
     for number, row in enumerate(rows, start=2):
         if None in row or None in row.values():
             raise FileFormatError(
-                f"{path}, line {number}: not as many cells as the header has; quote cells with commas"
+                f"{path}, line {number}: not as many cells as the header has; quote cells with {delimiter!r}"
             )
+    if delimiter == ";":  # where the comma is the decimal sign
+        rows = [
+            {key: cell.replace(",", ".") if _DECIMAL.fullmatch(cell.strip()) else cell for key, cell in row.items()}
+            for row in rows
+        ]
     return header, rows
 
 
