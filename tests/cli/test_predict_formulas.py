@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from euhedral.cli import app
 from euhedral.core.files import write
 from euhedral.data.catalogue import load
-from euhedral.errors import InvalidRequestError, UnknownNameError
+from euhedral.errors import InvalidRequestError, MissingDataError, UnknownNameError
 from euhedral.training.predictor import Predictor
 from euhedral.training.recipes import EnsembleRecipe, judge, train_ensemble
 from euhedral.training.settings import AdamW, TrainingSettings
@@ -35,14 +35,15 @@ def roost(tmp_path_factory):
 
 @pytest.fixture
 def with_roost(roost, tmp_path, monkeypatch):
-    """The table of shipped predictors with the tiny one beside those that are."""
+    """The table of shipped predictors with the tiny one in place of Roost's shipped weights."""
     folder, _ = roost
     table = tmp_path / "shipped.toml"
     extra = (
         f'\n[[predictor]]\nname = "{folder}"\nsystem = "roost"\nsees_structure = false\ntest = "{TEST}"\nsource = "x.json"\n'
         '[predictor.errors]\nband_gap = 0.9\n[predictor.where]\nband_gap = "x"\n'
     )
-    table.write_text(TABLE.read_text() + extra)
+    of_structures, _, _ = TABLE.read_text().partition('[[predictor]]\nname = "roost-mp20"')
+    table.write_text(of_structures + extra)
     monkeypatch.setattr("euhedral.training.shipped.TABLE", table)
     return folder
 
@@ -125,3 +126,12 @@ def test_targets_are_listed_with_units_and_errors_where_the_error_sends_one(with
 def test_nothing_to_predict_is_one_line():
     with pytest.raises(InvalidRequestError, match="--list"):
         run("predict")
+
+
+@pytest.mark.parametrize(
+    ("system", "cure"),
+    [("megnet", "without shipped weights; train it first: euhedral train megnet"), ("roost", "--model roost-mp20")],
+)
+def test_a_system_in_place_of_weights_is_told_with_the_cure(system, cure):
+    with pytest.raises(MissingDataError, match=f"{system} is a system.*{cure}"):
+        CliRunner().invoke(app, ["predict", "NaCl", "--model", system], catch_exceptions=False)
