@@ -64,7 +64,9 @@ def test_a_flat_molecule_also_begins_lying_with_its_middle_over_each_site():
     angle = np.arange(6) * np.pi / 3.0
     ring = 0.8 * np.stack([np.cos(angle), np.zeros(6), np.sin(angle)], axis=1)  # in a plane across the surface
     ring_molecule = Molecule(numbers=[6] * 6, positions=ring)
-    made = list(placements(surface, ring_molecule, n_random=0, turns_per_site=2, contact=1.1, rng=np.random.default_rng(0)))
+    made = list(
+        placements(surface, ring_molecule, n_random=0, turns_per_site=2, contact=1.1, rng=np.random.default_rng(0))
+    )
     flat = [(kind, crystal) for kind, crystal in made if np.ptp(crystal.cart[12:, 2]) < 1e-6]
     assert [kind for kind, _ in flat] == ["on-top"] * 2 + ["bridge"] * 2 + ["hollow"] * 4
     for (_, site), (_, crystal) in zip(surface.sites(), flat[::2], strict=True):
