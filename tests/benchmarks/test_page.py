@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -55,6 +57,16 @@ def test_a_page_says_when_another_time_than_the_protocols_was_given():
     ]
     assert "Training: 1 minutes for" in told[0]
     assert "0.3 minutes for some systems, which is not the protocol's time" in told[1]
+
+
+def test_a_page_says_which_systems_lack_folds():
+    results = [network("cgcnn", target, 0.1, beats=None) for target in ("formation_energy_per_atom", "band_gap")]
+    asked = replace(protocol("sample"), splits=("fold-0", "fold-1"))
+    assert (
+        "over those that are: cgcnn 1."
+        in page(asked, results=[{**row, "folds": 1} for row in results], pairs=[])["index.md"]
+    )
+    assert "Not all" not in page(asked, results=[{**row, "folds": 2} for row in results], pairs=[])["index.md"]
 
 
 def test_p_values_of_tests_made_together_are_raised_as_holm_says():

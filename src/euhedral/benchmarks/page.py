@@ -46,6 +46,14 @@ def page(
         "the published training that was."), "",
         "```", f"euhedral benchmark {asked.task} --protocol {asked.name}", "```", "",
     ]  # fmt: skip
+    runs = len(asked.splits) * len(asked.seeds)
+    partly = {row["system"]: row["folds"] for row in results if row.get("folds", runs) < runs}
+    if partly:
+        told = ", ".join(f"{system} {done}" for system, done in partly.items())
+        lines += [
+            f"**Not all of the {runs} folds and seeds are finished**, and scores are over those that are: {told}.",
+            "",
+        ]
     if machine:
         lines += [machine, ""]
     files = {"index.md": ""}
