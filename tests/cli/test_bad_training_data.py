@@ -223,7 +223,9 @@ def test_a_named_set_without_an_official_split_is_divided_at_random_and_says_so(
 
 def test_training_that_is_interrupted_goes_on_with_the_same_command(folder):
     words = [*command(folder), "--epochs", "400", "-q"]
-    start = [sys.executable, "-c", "from euhedral.cli import main; main()", *words]
+    # a test run in the background ignores Ctrl-C, and what it starts inherits that
+    heeded = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    start = [sys.executable, "-c", f"{heeded}; from euhedral.cli import main; main()", *words]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(start, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
     history = folder / "out" / "history.csv"

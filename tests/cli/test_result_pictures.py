@@ -71,7 +71,8 @@ def test_a_picture_says_how_good_it_is_and_in_which_unit(trained):
     report = json.loads((trained[2] / "card.json").read_text())["test"]
     parity = (out / "parity-side.svg").read_text()
     assert f"mean error {report['side']['mae']:.3g}" in parity
-    assert f"90% intervals hold {report['side']['interval_coverage']:.1%}" in parity
+    assert report["side"]["interval_coverage"] is None  # too few crystals to calibrate with
+    assert "intervals have no end" in parity
     assert "predicted side (unit of its labels)" in parity
     assert f"right {1 - report['large']['mae']:.1%}" in (out / "confusion-large.svg").read_text()
     curve = (out / "learning_curve.svg").read_text()

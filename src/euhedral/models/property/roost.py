@@ -115,6 +115,8 @@ class Heads(nn.Module):
     def __init__(self, inputs: int, *, width: int, hidden_width: int, heads: int) -> None:
         super().__init__()
         self.score = nn.ModuleList(MLP([inputs, hidden_width, 1], activation=F.leaky_relu) for _ in range(heads))
+        for score in self.score:
+            score.layers[-1].register_parameter("bias", None)  # a softmax forgets it  # type: ignore[union-attr, index]
         self.message = nn.ModuleList(MLP([inputs, hidden_width, width], activation=F.leaky_relu) for _ in range(heads))
         self.power = nn.Parameter(torch.ones(heads))
 
