@@ -26,8 +26,9 @@ def test_recorded_results_are_of_the_protocol_as_it_is_now(name):
     assert {row["target"] for row in rows} == set(protocol(name).kinds)
     assert {row["system"] for row in rows} <= known
     for system in {row["system"] for row in rows}:
-        for job in RESULTS.joinpath(name).glob(f"{system}_*"):
-            assert (job / "predictions.parquet").exists()
+        jobs = list(RESULTS.joinpath(name).glob(f"{system}_*"))
+        assert jobs, system
+        assert all((job / "predictions.parquet").exists() for job in jobs)
 
 
 @pytest.mark.parametrize("name", RECORDED)

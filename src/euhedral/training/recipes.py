@@ -118,6 +118,10 @@ def train_ensemble(
     pattern: Any = network_of(recipe.system, config=config)
     began = time.perf_counter()
     labelled = [crystal for crystal in train if any(_has_label(crystal, name) for name in targets)]
+    if len(labelled) <= FEWEST:  # said before hours of training, not after
+        raise InvalidRequestError(
+            f"training needs more than {FEWEST} crystals with labels, got {len(labelled)}; add or label some"
+        )
     sets = [
         GraphSet.from_crystals(
             crystals, spec=pattern.graph, targets=tuple(targets), inputs=(*getattr(pattern, "inputs", ()), *getattr(pattern, "site_inputs", ())),
@@ -125,10 +129,6 @@ def train_ensemble(
         ).to(device)
         for crystals in (labelled, validation)
     ]  # fmt: skip
-    if len(labelled) <= FEWEST:  # said before hours of training, not after
-        raise InvalidRequestError(
-            f"training needs more than {FEWEST} crystals with labels, got {len(labelled)}; add or label some"
-        )
     _LOG.info("graphs of %d crystals in %.1f s", len(labelled) + len(validation), time.perf_counter() - began)
     seconds = 0.0
     for index in range(recipe.members):

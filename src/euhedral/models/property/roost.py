@@ -18,6 +18,7 @@ Departures:
 
 - Elements start from the 92 binary properties that came with CGCNN and from a learnt vector each, so that no two elements are
   alike; the paper takes the 200 Matscholar numbers, which are not under a stated licence.
+- Scores of the soft averages have no constant after their last layer, since the softmax forgets it.
 - One network gives a value; its uncertainty is an ensemble's, where the paper also fits a variance.
 """
 
