@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
+os.environ.setdefault(
+    "OMP_NUM_THREADS", "1"
+)  # small networks on a busy machine: threads that wait for each other cost minutes
+
 import numpy as np
 import pytest
 

@@ -8,7 +8,8 @@ from euhedral.benchmarks.budget import within
 from euhedral.benchmarks.job import Job, perform
 from euhedral.benchmarks.leaderboard import leaderboard, rows
 from euhedral.benchmarks.protocol import protocol
-from euhedral.benchmarks.runner import failures, jobs_of, run
+from euhedral.benchmarks.runner import failures, folder_of, jobs_of, run
+from euhedral.core.locking import lock_folder
 from euhedral.errors import UnknownNameError
 from euhedral.training.settings import TrainingSettings
 
@@ -35,6 +36,17 @@ def test_a_failure_does_not_stop_the_others_and_what_is_done_is_not_done_again(t
     events.clear()
     run(jobs[1:], out=tmp_path, threads=1, report=report)
     assert [event[1] for event in events] == ["skipped"]
+
+
+def test_a_job_that_another_process_is_at_is_left_to_it(tmp_path, events, report):
+    jobs = jobs_of(protocol("sample"), systems=["constant"])
+    lock = lock_folder(folder_of(jobs[0], out=tmp_path), cure="wait")
+    run(jobs, out=tmp_path, threads=1, report=report)
+    assert events[-1][1] == "failed"
+    assert "in use by another run" in events[-1][2]
+    lock.close()
+    run(jobs, out=tmp_path, threads=1, report=report)
+    assert events[-1][1] == "done"
 
 
 def test_a_network_is_trained_within_the_budget_and_placed_beside_the_constant(tmp_path):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from euhedral.errors import InvalidRequestError
-from euhedral.training.conformal import Conformal, coverage_of
+from euhedral.training.conformal import Conformal, ConformalByPrediction, coverage_of
 
 
 def test_quantile_is_the_ceil_of_n_plus_one_times_coverage():
@@ -49,10 +49,13 @@ def test_the_floor_follows_what_the_spread_is_worth():
     rng = np.random.default_rng(2)
     spread = rng.uniform(0.1, 2.0, 12_000)
     nothing = np.zeros(12_000)
-    telling = Conformal.narrowest(predicted=nothing, spread=spread, truth=spread * rng.normal(size=12_000), rng=rng)
-    useless = Conformal.narrowest(predicted=nothing, spread=spread, truth=rng.normal(size=12_000), rng=rng)
-    assert telling.floor < np.median(spread) < useless.floor
-    assert telling.half_width(spread, coverage=0.9).std() > 10 * useless.half_width(spread, coverage=0.9).std()
+    telling = ConformalByPrediction.narrowest(
+        predicted=nothing, spread=spread, truth=spread * rng.normal(size=12_000), rng=rng
+    )
+    useless = ConformalByPrediction.narrowest(predicted=nothing, spread=spread, truth=rng.normal(size=12_000), rng=rng)
+    assert telling.groups[0].floor < np.median(spread) < useless.groups[0].floor
+    widths = [each.half_width(nothing, spread=spread, coverage=0.9).std() for each in (telling, useless)]
+    assert widths[0] > 10 * widths[1]
 
 
 def test_the_choice_of_the_narrowest_does_not_cost_coverage():
@@ -60,8 +63,8 @@ def test_the_choice_of_the_narrowest_does_not_cost_coverage():
     for _ in range(300):
         spread, truth = rng.lognormal(sigma=0.7, size=(2, 400)), rng.normal(size=(2, 400))
         nothing = np.zeros(400)
-        conformal = Conformal.narrowest(predicted=nothing, spread=spread[0], truth=truth[0], rng=rng)
-        half = conformal.half_width(spread[1], coverage=0.9)
+        conformal = ConformalByPrediction.narrowest(predicted=nothing, spread=spread[0], truth=truth[0], rng=rng)
+        half = conformal.half_width(nothing, spread=spread[1], coverage=0.9)
         held.append(coverage_of(truth=truth[1], lower=-half, upper=half))
     assert np.mean(held) == pytest.approx(
         242 / 268, abs=0.004
@@ -70,11 +73,69 @@ def test_the_choice_of_the_narrowest_does_not_cost_coverage():
 
 def test_one_member_gives_equal_widths():
     truth = np.random.default_rng(3).normal(size=500)
-    conformal = Conformal.narrowest(
+    conformal = ConformalByPrediction.narrowest(
         predicted=np.zeros(500), spread=np.zeros(500), truth=truth, rng=np.random.default_rng(0)
     )
-    assert np.ptp(conformal.half_width(np.zeros(9), coverage=0.9)) == 0.0
-    assert conformal.half_width(np.zeros(1), coverage=0.9)[0] == pytest.approx(1.64, abs=0.2)
+    widths = conformal.half_width(np.linspace(-2.0, 2.0, 9), spread=np.zeros(9), coverage=0.9)
+    assert np.ptp(widths) == 0.0
+    assert widths[0] == pytest.approx(1.64, abs=0.2)
+    assert len(conformal.groups[0].scores) == 500  # nothing was chosen, so none is kept back
+
+
+def _gaps(count: int, *, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Half metals, known to a hundredth, half semiconductors, known to 0.4 eV; predictions and truths."""
+    metal = rng.random(count) < 0.5
+    predicted = np.where(metal, 0.0, rng.uniform(0.2, 5.0, count))
+    return predicted, np.maximum(predicted + rng.normal(size=count) * np.where(metal, 0.01, 0.4), 0.0)
+
+
+@pytest.mark.parametrize("coverage", [0.5, 0.9])
+def test_metals_and_semiconductors_each_have_intervals_that_hold(coverage):
+    rng = np.random.default_rng(7)
+    predicted, truth = _gaps(9000, rng=rng)
+    nothing = np.zeros(9000)
+    apart = ConformalByPrediction.narrowest(
+        predicted=predicted, spread=nothing, truth=truth, rng=rng, bounds=(0.0, math.inf)
+    )
+    together = Conformal.calibrate(predicted=predicted, spread=nothing, truth=truth, floor=1.0)
+    predicted, truth = _gaps(9000, rng=rng)
+    half = apart.half_width(predicted, spread=nothing, coverage=coverage)
+    alike = together.half_width(nothing, coverage=coverage)
+    semiconductor = predicted > 0.0
+
+    def held(widths: np.ndarray) -> float:
+        return coverage_of(
+            truth=truth[semiconductor],
+            lower=(predicted - widths)[semiconductor], upper=(predicted + widths)[semiconductor],
+        )  # fmt: skip
+
+    assert held(half) == pytest.approx(coverage, abs=0.03)
+    assert held(alike) < coverage - 0.08
+    assert half[~semiconductor].max() < 0.05
+
+
+def test_groups_keep_their_share_over_many_calibrations():
+    rng, held = np.random.default_rng(8), []
+    for _ in range(200):
+        predicted, truth = rng.normal(size=(2, 1200)), rng.normal(size=(2, 1200))
+        conformal = ConformalByPrediction.narrowest(
+            predicted=predicted[0], spread=np.zeros(1200), truth=truth[0], rng=rng
+        )
+        half = conformal.half_width(predicted[1], spread=np.zeros(1200), coverage=0.9)
+        held.append(coverage_of(truth=truth[1], lower=predicted[1] - half, upper=predicted[1] + half))
+    assert len(conformal.groups) == 4
+    assert np.mean(held) == pytest.approx(0.9 + 0.5 / 201, abs=0.003)  # each group's share lies in [0.9, 0.9 + 1 / 201]
+
+
+@pytest.mark.parametrize("lowest", [0.0, 1.0])
+def test_equal_predictions_make_no_empty_group(lowest):
+    rng = np.random.default_rng(9)
+    predicted = np.where(rng.random(3000) < 0.97, lowest, 2.0)
+    conformal = ConformalByPrediction.narrowest(
+        predicted=predicted, spread=np.zeros(3000), truth=predicted + rng.normal(size=3000), rng=rng
+    )
+    assert all(len(group.scores) for group in conformal.groups)
+    assert np.isfinite(conformal.half_width(np.array([-9.0, lowest, 2.0, 9.0]), spread=np.zeros(4), coverage=0.9)).all()
 
 
 def test_labels_that_are_not_known_are_left_out():

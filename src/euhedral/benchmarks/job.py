@@ -9,7 +9,7 @@ killed goes on from its checkpoint. It runs in a process of its own, so that its
 from __future__ import annotations
 
 import json
-import resource
+import math
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from euhedral.benchmarks.baselines import BASELINES, predict_baseline
 from euhedral.benchmarks.protocol import Parts, Protocol, parts_of, protocol
 from euhedral.core.crystal import Crystal
+from euhedral.core.locking import lock_folder
 from euhedral.core.writing import write_atomically
 from euhedral.errors import EuhedralError, FileFormatError
 
@@ -92,7 +93,7 @@ def perform(job: Job, *, folder: Path) -> dict[str, Any]:
     record = {
         "protocol": job.protocol, "version": asked.version, "system": job.system, "split": job.split, "seed": job.seed,
         "train": len(parts.train), "validation": len(parts.validation), "test": len(test), **outcome.costs,
-        "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+        "peak_memory_mb": _peak_memory(),
     }  # fmt: skip
     write_atomically(folder / RECORD, content=json.dumps(record, indent=1) + "\n")
     return record
@@ -176,6 +177,16 @@ def train_and_predict(job: Job, *, asked: Protocol, parts: Parts, test: Sequence
     )  # fmt: skip
 
 
+def _peak_memory() -> float:
+    """Megabytes of main memory that this process had at most; NaN on Windows, which does not say."""
+    if sys.platform == "win32":
+        return math.nan
+    import resource
+
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(most / (1 << 20 if sys.platform == "darwin" else 1 << 10))  # bytes there, kilobytes elsewhere
+
+
 def _write_predictions(path: Path, *, crystals: Sequence[Crystal], outcome: Outcome, names: Sequence[str]) -> None:
     import io
 
@@ -202,7 +213,11 @@ def main() -> None:
             job = Job(**json.loads((folder / "job.json").read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError) as error:
             raise FileFormatError(f"{folder}/job.json is no job: {error}") from error
+        lock = lock_folder(
+            folder, cure="choose another --out folder"
+        )  # what a killed run left behind may still be at work
         perform(job, folder=folder)
+        lock.close()
     except EuhedralError as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         sys.exit(1)

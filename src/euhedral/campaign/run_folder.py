@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import platform
-import sqlite3
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +12,7 @@ from typing import Any, Final, Self
 import euhedral
 from euhedral.campaign.ledger import Ledger
 from euhedral.campaign.question import Question
+from euhedral.core.locking import lock_folder
 from euhedral.core.writing import write_atomically
 from euhedral.errors import RunFolderError
 
@@ -36,7 +36,7 @@ class RunFolder:
     def __init__(self, path: str | Path, *, question: Question) -> None:
         self.path = Path(path)
         self.question = question
-        self._lock = self._locked()
+        self._lock = lock_folder(self.path, cure="choose another --run folder")
         try:
             self.resumed = self._check_question()
             self.ledger = Ledger(self.path / "ledger.sqlite")
@@ -52,22 +52,6 @@ class RunFolder:
     ) -> None:
         self.ledger.close()
         self._lock.close()
-
-    def _locked(self) -> sqlite3.Connection:
-        # a lock of SQLite's is the same on every system, and ends with the process, however that ends
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            lock = sqlite3.connect(self.path / ".lock", isolation_level=None, timeout=0.0)
-            lock.execute("BEGIN EXCLUSIVE")
-        except OSError as error:
-            raise RunFolderError(f"cannot write {self.path}: {error.strerror}; choose another --run folder") from error
-        except sqlite3.OperationalError as error:
-            if "locked" in str(error):
-                raise RunFolderError(
-                    f"{self.path} is in use by another run; wait for it or choose another --run folder"
-                ) from error
-            raise RunFolderError(f"cannot write {self.path}: {error}; choose another --run folder") from error
-        return lock
 
     def _check_question(self) -> bool:
         file = self.path / "run.json"

@@ -247,10 +247,11 @@ def _show(report: Mapping[str, Mapping[str, float]], *, predictor: Predictor, ti
     heads = ["target", "unit", "mean error", "root mean square", "intervals hold", "of crystals"]
     show_table(heads, rows=rows, title=title)
     for name, numbers in report.items():
-        conformal, goal = predictor.conformal[name], numbers["interval_goal"]
-        if conformal.quantile(goal) == float("inf"):
+        goal = numbers["interval_goal"]
+        fewest = min(predictor.conformal[name].groups, key=lambda group: len(group.scores))
+        if fewest.quantile(goal) == float("inf"):
             typer.echo(
-                f"note: the intervals of {name} have no end: {len(conformal.scores)} labels to calibrate with are too few for {goal:.0%} "
+                f"note: the intervals of {name} have no end: {len(fewest.scores)} labels to calibrate with are too few for {goal:.0%} "
                 f"({math.ceil(goal / (1.0 - goal) - 1e-9)} are needed); give more crystals for validation",
                 err=True,
             )

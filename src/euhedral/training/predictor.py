@@ -20,7 +20,7 @@ from euhedral.models.registry import ROWS
 from euhedral.tasks.property import Prediction
 from euhedral.tasks.targets import Category
 from euhedral.tasks.weights import Weights, load_weights, save_weights
-from euhedral.training.conformal import Conformal
+from euhedral.training.conformal import Conformal, ConformalByPrediction
 from euhedral.training.ensemble import Ensemble
 from euhedral.training.fingerprint import fingerprint
 from euhedral.training.graph_set import GraphSet
@@ -83,7 +83,7 @@ class Predictor:
     system: str
     config: Mapping[str, Any]
     ensemble: Ensemble
-    conformal: Mapping[str, Conformal]
+    conformal: Mapping[str, ConformalByPrediction]
     novelty: Novelty
     card: Mapping[str, Any]
     trained_on: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
@@ -157,13 +157,15 @@ class Predictor:
         kind = self.ensemble.kinds[name]
         if isinstance(kind, Category):
             chance = np.exp(value)
-            likely = 1.0 - chance <= self.conformal[name].half_width(np.zeros_like(chance), coverage=coverage)
+            likely = 1.0 - chance <= self.conformal[name].half_width(
+                chance, spread=np.zeros_like(chance), coverage=coverage
+            )
             likely[np.arange(len(chance)), chance.argmax(1)] = True  # an empty set helps nobody
             return Prediction(
                 target=name, value=chance, lower=chance, upper=chance, coverage=coverage, novelty=novelty,
                 classes=kind.classes, plausible=likely,
             )  # fmt: skip
-        half = self.conformal[name].half_width(answer.spread[name].double().numpy(), coverage=coverage)
+        half = self.conformal[name].half_width(value, spread=answer.spread[name].double().numpy(), coverage=coverage)
         low, high = self.ensemble.bounds.get(name, (-np.inf, np.inf))
         return Prediction(
             target=name, value=value, lower=np.maximum(value - half, low), upper=np.minimum(value + half, high),
@@ -196,8 +198,10 @@ class Predictor:
         for index, member in enumerate(self.ensemble.members):
             tensors |= {f"members.{index}.{name}": value for name, value in member.state_dict().items()}
         for name, conformal in self.conformal.items():
-            tensors[f"conformal.{name}.scores"] = torch.from_numpy(conformal.scores).float()
-            tensors[f"conformal.{name}.floor"] = torch.tensor(conformal.floor, dtype=torch.float64)
+            for group, part in enumerate(conformal.groups):
+                tensors[f"conformal.{name}.{group}.scores"] = torch.from_numpy(part.scores).float()
+                tensors[f"conformal.{name}.{group}.floor"] = torch.tensor(part.floor, dtype=torch.float64)
+            tensors[f"conformal.{name}.edges"] = torch.from_numpy(conformal.edges)
         for name, (low, high) in self.ensemble.bounds.items():
             tensors[f"bounds.{name}"] = torch.tensor([low, high], dtype=torch.float64)
         novelty = self.novelty
@@ -234,13 +238,7 @@ class Predictor:
                 members.append(member.eval().requires_grad_(requires_grad=False))
             bounds = {key.removeprefix("bounds."): (float(v[0]), float(v[1])) for key, v in tensors.items() if key.startswith("bounds.")}  # fmt: skip
             ensemble = Ensemble(members, bounds=bounds).eval()
-            conformal = {
-                target: Conformal(
-                    scores=tensors[f"conformal.{target}.scores"].double().numpy(),
-                    floor=float(tensors[f"conformal.{target}.floor"]),
-                )
-                for target in ensemble.targets
-            }
+            conformal = {target: _calibrated(_under(tensors, f"conformal.{target}.")) for target in ensemble.targets}
             stored = _under(tensors, "novelty.")
             novelty = Novelty(
                 centre=stored["centre"], axes=stored["axes"], references=stored["references"].float(),
@@ -254,6 +252,19 @@ class Predictor:
             system=weights.system, config=weights.config, ensemble=ensemble, conformal=conformal, novelty=novelty,
             card=weights.card, trained_on=tensors.get("trained_on", torch.zeros(0, dtype=torch.int64)),
         )  # fmt: skip
+
+
+def _calibrated(tensors: Mapping[str, Tensor]) -> ConformalByPrediction:
+    if "scores" in tensors:  # weights of before predictions were told apart
+        return ConformalByPrediction.alike(
+            Conformal(scores=tensors["scores"].double().numpy(), floor=float(tensors["floor"]))
+        )
+    edges = tensors["edges"].double().numpy()
+    groups = (
+        Conformal(scores=tensors[f"{group}.scores"].double().numpy(), floor=float(tensors[f"{group}.floor"]))
+        for group in range(len(edges) + 1)
+    )
+    return ConformalByPrediction(edges=edges, groups=tuple(groups))
 
 
 def weights_folder(name: str | Path) -> Path:

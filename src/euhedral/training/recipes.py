@@ -23,7 +23,7 @@ from euhedral.tasks.property import Prediction
 from euhedral.tasks.targets import KINDS, Category, TargetLike, plain, read_targets, target_of
 from euhedral.tasks.transfer import TransferReport, freeze, output_layer, take_over
 from euhedral.tasks.weights import load_weights
-from euhedral.training.conformal import Conformal, coverage_of
+from euhedral.training.conformal import Conformal, ConformalByPrediction, coverage_of
 from euhedral.training.dropout import DropoutNetwork
 from euhedral.training.ensemble import Ensemble
 from euhedral.training.fingerprint import fingerprint
@@ -210,7 +210,7 @@ def _begin_from(recipe: EnsembleRecipe, member: nn.Module, *, index: int) -> tup
 
 def calibrate(
     ensemble: Ensemble, *, train: GraphSet, validation: GraphSet, rng: torch.Generator,
-) -> tuple[dict[str, Conformal], Novelty]:  # fmt: skip
+) -> tuple[dict[str, ConformalByPrediction], Novelty]:  # fmt: skip
     """Take interval scores and the unit of novelty from crystals that were not trained on.
 
     Args:
@@ -227,9 +227,9 @@ def calibrate(
     for name, kind in ensemble.kinds.items():
         truth = validation.batch.targets[name].cpu().double()
         if isinstance(kind, Category):
-            conformal[name] = _of_classes(answer.mean[name].double().exp(), truth)
+            conformal[name] = ConformalByPrediction.alike(_of_classes(answer.mean[name].double().exp(), truth))
             continue
-        conformal[name] = Conformal.narrowest(
+        conformal[name] = ConformalByPrediction.narrowest(
             predicted=answer.mean[name].double().numpy(), spread=answer.spread[name].double().numpy(), truth=truth.numpy(), rng=draws,
             bounds=ensemble.bounds.get(name, (-math.inf, math.inf)),
         )  # fmt: skip
