@@ -83,7 +83,8 @@ def test_a_budget_shortens_a_run_and_never_lengthens_it():
 def test_what_is_done_once_a_run_does_not_count_as_steps(monkeypatch):
     now = [0.0]
 
-    def run_of(model, *, train, settings, rng, objective):
+    def run_of(model, *, train, settings, rng, objective, settle_on):
+        assert settle_on == 0
         now[0] += 100.0 + 2.0 * settings.steps
 
     monkeypatch.setattr(budget, "fit", run_of)

@@ -134,6 +134,44 @@ def test_files_without_labels_need_a_table_and_are_told_so(folder, target):
         CliRunner().invoke(app, words, catch_exceptions=False)
 
 
+def test_a_pattern_of_files_is_trained_on_and_units_that_are_stated_head_the_table(folder):
+    words = command(folder, "--unit", "side=Angstrom")
+    words[words.index("--data") + 1] = str(folder / "cifs" / "own-*.cif")
+    done = CliRunner().invoke(app, words, catch_exceptions=False)
+    assert done.exit_code == 0, done.stderr
+    assert "side\tAngstrom\t" in done.stdout
+    card = json.loads((folder / "out" / "card.json").read_text())
+    assert card["training"]["training_crystals"] == 36
+    assert card["units"] == {"side": "Angstrom"}
+
+
+@pytest.mark.parametrize(
+    ("more", "match"),
+    [
+        (["--unit", "Angstrom"], 'expected "target=unit"'),
+        (["--unit", "sides=Angstrom"], "did you mean side"),
+        (["--draws", "3"], "no dropout.*several networks"),
+        (["--device", "warp"], "--device warp: .*cpu is always there"),
+    ],
+)
+def test_units_and_devices_that_are_not_there_are_one_line(folder, more, match):
+    with pytest.raises(EuhedralError, match=match):
+        train(folder, *more)
+
+
+@pytest.mark.parametrize(
+    ("system", "more", "written"),
+    [("cegann", ["--draws", "3"], {"draws": 3}), ("cgcnn", ["--evidence", "0.1"], {"evidence": 0.1})],
+)
+def test_a_single_network_has_a_spread_by_dropout_or_evidence(folder, system, more, written):
+    words = command(folder, *more)
+    words[1] = system
+    done = CliRunner().invoke(app, words, catch_exceptions=False)
+    assert done.exit_code == 0, done.stderr
+    config = json.loads((folder / "out" / "config.json").read_text())["config"]
+    assert written.items() <= config.items()
+
+
 def test_a_class_that_is_seen_once_is_told_and_no_reason_to_stop(folder):
     edited(folder, lambda rows: [[*r[:2], "1" if r[0] == "own-7" else "0", *r[3:]] for r in rows])
     done = train(folder, "--classes", "large=small,large", target="large")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pandas as pd
 import pytest
+from numba import njit
 from typer.testing import CliRunner
 
 from euhedral.cli import app
-from euhedral.cli.output import progress
+from euhedral.cli.output import progress, write_rows
+from euhedral.core.failure import Failure
 from euhedral.errors import UnknownNameError
 
 
@@ -49,3 +53,28 @@ def test_the_command_that_an_error_names_lists_the_names(arguments, listing):
         CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert f"`euhedral {' '.join(listing)}` lists all" in str(caught.value)
     assert CliRunner().invoke(app, listing, catch_exceptions=False).exit_code == 0
+
+
+def test_a_table_in_parquet_has_a_row_for_each_result_and_each_failure(tmp_path):
+    rows = [{"id": "a", "gap": 1.5, "spectrum": [0.0, 1.0]}, {"id": "b", "gap": 2.5, "spectrum": [2.0]}]
+    write_rows(tmp_path / "t.parquet", rows=rows, failures=[Failure(reason="no atoms", id="c", stage="read")])
+    frame = pd.read_parquet(tmp_path / "t.parquet")
+    assert frame["id"].tolist() == ["a", "b", "c"]
+    assert frame["gap"].tolist()[:2] == [1.5, 2.5]
+    assert frame["spectrum"][0].tolist() == [0.0, 1.0]
+    assert frame["error"].fillna("").tolist() == ["", "", "no atoms"]
+
+
+def test_compiling_is_said_once_and_only_where_something_is_compiled(capsys):
+    @njit
+    def first(x):
+        return x + 1
+
+    first(1)
+    with progress(quiet=False):
+        first(1)
+    assert capsys.readouterr().err == ""
+    with progress(quiet=False):
+        first(1.5)
+        first(np.ones(2))
+    assert capsys.readouterr().err.count("compiling") == 1

@@ -130,8 +130,12 @@ def test_nothing_to_predict_is_one_line():
 
 @pytest.mark.parametrize(
     ("system", "cure"),
-    [("megnet", "without shipped weights; train it first: euhedral train megnet"), ("roost", "--model roost-mp20")],
+    [
+        ("megnet", "without shipped weights; train it first: euhedral train megnet"),
+        ("roost", "shipped weights: roost-mp20"),
+    ],
 )
-def test_a_system_in_place_of_weights_is_told_with_the_cure(system, cure):
+@pytest.mark.parametrize("command", [["predict", "NaCl", "--model"], ["finetune"], ["evaluate"]])
+def test_a_system_in_place_of_weights_is_told_with_the_cure(system, cure, command):
     with pytest.raises(MissingDataError, match=f"{system} is a system.*{cure}"):
-        CliRunner().invoke(app, ["predict", "NaCl", "--model", system], catch_exceptions=False)
+        CliRunner().invoke(app, [*command, system], catch_exceptions=False)

@@ -16,6 +16,7 @@ from euhedral.benchmarks.protocol import Protocol, parts_of
 from euhedral.benchmarks.runner import records
 from euhedral.benchmarks.scores import Comparison, Score, adjusted, best_of, compare, determination, errors_of, score
 from euhedral.core.batch import CrystalBatch
+from euhedral.errors import FileFormatError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -112,7 +113,7 @@ def leaderboard(asked: Protocol, *, out: Path) -> Leaderboard:
             batch = CrystalBatch.from_crystals(test, dtype=torch.float64, targets=tuple(kinds))
             ids[split] = [crystal.id for crystal in test]
             truths[split] = {name: value.numpy() for name, value in batch.targets.items()}
-        table = _of(ids[split], pq.read_table(folder / PREDICTIONS))
+        table = _of(ids[split], pq.read_table(folder / PREDICTIONS), whose=folder / PREDICTIONS)
         costs.setdefault(system, []).append(record)
         for name, kind in kinds.items():
             truth = truths[split][name]
@@ -143,9 +144,15 @@ def leaderboard(asked: Protocol, *, out: Path) -> Leaderboard:
     return Leaderboard(asked, tuple(entries), tuple(pairs), units)
 
 
-def _of(ids: Sequence[str], table: pa.Table) -> dict[str, list[Any]]:
+def _of(ids: Sequence[str], table: pa.Table, *, whose: Path) -> dict[str, list[Any]]:
     """The columns of a table of predictions for these crystals, in their order; it may hold more."""
     place = {name: row for row, name in enumerate(table["id"].to_pylist())}
+    lost = [name for name in ids if name not in place]
+    if lost:
+        raise FileFormatError(
+            f"{whose} holds no prediction of the test crystal {lost[0]!r} ({len(lost):,} are missing): the data have changed since; "
+            "delete that folder and run its system again"
+        )
     return table.take([place[name] for name in ids]).to_pydict()
 
 

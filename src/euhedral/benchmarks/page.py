@@ -46,6 +46,17 @@ def page(
         "the published training that was."), "",
         "```", f"euhedral benchmark {asked.task} --protocol {asked.name}", "```", "",
     ]  # fmt: skip
+    special = {
+        name: one["source"]
+        for name, one in asked.hyperparameters.items()
+        if any(row["system"] == name for row in results)
+    }
+    if special:
+        told = "; ".join(f"{name}: {source}" for name, source in special.items())
+        lines += [
+            f"Hyperparameters that were published for these data, instead of those of the system's paper: {told}.",
+            "",
+        ]
     runs = len(asked.splits) * len(asked.seeds)
     partly = {row["system"]: row["folds"] for row in results if row.get("folds", runs) < runs}
     if partly:

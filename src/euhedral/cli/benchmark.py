@@ -43,12 +43,16 @@ def benchmark(
     from euhedral.errors import InvalidRequestError, MissingDependencyError, unknown_name
     from euhedral.models.registry import ROWS
 
+    tasks = sorted({one.task for one in protocols().values()})
+    if task not in tasks:
+        raise unknown_name("task with a benchmark", task, tasks, where="euhedral benchmark --list")
     if list_all:
         show_table(
             ["protocol", "task", "data", "splits", "minutes", "title"],
             rows=[
                 [p.name, p.task, p.dataset, str(len(p.splits)), str(p.minutes or "as published"), p.title]
                 for p in protocols().values()
+                if p.task == task
             ],
         )
         return

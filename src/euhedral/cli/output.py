@@ -18,6 +18,7 @@ from euhedral.core.writing import write_atomically
 from euhedral.errors import InvalidRequestError
 
 Row = Mapping[str, Any]
+_TABLES: Final = (".json", ".csv", ".parquet")
 _SECONDS_BETWEEN_LINES: Final = 5.0
 #: How a list can be printed.
 FORMS: Final = ("table", "csv", "json", "markdown")
@@ -35,14 +36,14 @@ def check_output(path: Path | None) -> None:
     """Refuse an output file of a kind that cannot be written, before any work is done.
 
     Raises:
-        InvalidRequestError: the name ends neither in .json nor in .csv.
+        InvalidRequestError: the name has another ending than .json, .csv or .parquet.
     """
-    if path is not None and path.suffix not in (".json", ".csv"):
-        raise InvalidRequestError(f"cannot write {path}: the name must end in .json or .csv")
+    if path is not None and path.suffix not in _TABLES:
+        raise InvalidRequestError(f"cannot write {path}: the name must end in {', '.join(_TABLES)}")
 
 
 def write_rows(path: Path, *, rows: Sequence[Row], failures: Sequence[Failure] = ()) -> None:
-    """Write a table; JSON keeps failures beside the rows, CSV gives them a column.
+    """Write a table; JSON keeps failures beside the rows, CSV and Parquet give them a column.
 
     Raises:
         RunFolderError: the file cannot be written.
@@ -53,12 +54,24 @@ def write_rows(path: Path, *, rows: Sequence[Row], failures: Sequence[Failure] =
     else:
         flat = [dict(row) for row in rows] + [{"id": item.id, "error": item.reason} for item in failures]
         columns = list(dict.fromkeys(key for row in flat for key in row))
+        if path.suffix == ".parquet":
+            write_atomically(path, content=_parquet(flat, columns=columns))
+            return
         text = io.StringIO()
         writer = csv.DictWriter(text, fieldnames=columns, restval="", lineterminator="\n")
         writer.writeheader()
         writer.writerows(flat)
         content = text.getvalue()
     write_atomically(path, content=content)
+
+
+def _parquet(rows: Sequence[Row], *, columns: Sequence[str]) -> bytes:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    buffer = io.BytesIO()
+    pq.write_table(pa.table({name: [row.get(name) for row in rows] for name in columns}), buffer)
+    return buffer.getvalue()
 
 
 def _clean(row: Row) -> dict[str, Any]:
@@ -118,20 +131,26 @@ def file_stem(name: str) -> str:
 
 @contextmanager
 def progress(*, quiet: bool, lines: bool = False) -> Iterator[Advance]:
-    """Show bars on the error stream while something runs.
+    """Show bars on the error stream while something runs, and say when loops are compiled.
 
     Args:
         quiet: show nothing.
         lines: where the error stream is no terminal, write a line now and then; else nothing is shown there.
     """
-    if quiet or not sys.stderr.isatty():
-        yield _Lines() if lines and not quiet else lambda what, finished, total: None  # noqa: ARG005
+    if quiet:
+        yield lambda what, finished, total: None  # noqa: ARG005
+        return
+    from euhedral.cli.compiling import told_of_compiling
+
+    if not sys.stderr.isatty():
+        with told_of_compiling():
+            yield _Lines() if lines else lambda what, finished, total: None  # noqa: ARG005
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+    with told_of_compiling(), Progress(*columns, console=Console(stderr=True), transient=True) as bars:
         task = bars.add_task("starting", total=None)
 
         def advance(what: str, finished: int, total: int | None) -> None:

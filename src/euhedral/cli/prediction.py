@@ -40,7 +40,7 @@ def predict(
     coverage: Annotated[
         float, typer.Option(help="Share of truths that the intervals shall hold.", min=0.5, max=0.99)
     ] = 0.9,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write a .json or .csv file.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write a .json, .csv or .parquet file.")] = None,
     list_all: Annotated[
         bool, typer.Option("--list", help="List what the shipped models predict, and how well.")
     ] = False,
@@ -72,24 +72,6 @@ def predict(
     raise typer.Exit(exit_code(done=len(rows), failures=len(failures)))
 
 
-def _refuse_system(name: str) -> None:
-    """Say what to do where a system is named in place of weights."""
-    from euhedral.errors import MissingDataError
-    from euhedral.models.registry import ROWS
-
-    found = next((row for row in ROWS if row.wing == "property" and row.name == name), None)
-    if found is None or Path(name).is_dir():
-        return
-    if found.weights:
-        raise MissingDataError(
-            f"{name} is a system, its shipped weights are --model {' or --model '.join(found.weights)}"
-        )
-    raise MissingDataError(
-        f"{name} is a system without shipped weights; train it first: euhedral train {name} --data FILES --labels labels.csv "
-        "--out trained, then --model trained"
-    )
-
-
 class _Models:
     """The predictors that answer: the one that was named, or the best shipped one for each question."""
 
@@ -98,7 +80,6 @@ class _Models:
         from euhedral.training.shipped import read_shipped
 
         self.name = name
-        _refuse_system(name)
         self.loaded: dict[str, Predictor] = {name: Predictor.load(name)} if name else {}
         self.shipped = () if name else read_shipped()
         #: what was taken for which target, and why

@@ -16,10 +16,16 @@ if TYPE_CHECKING:
     from euhedral.data.dataset import Dataset
     from euhedral.training.loop import Epoch
     from euhedral.training.predictor import Predictor
+    from euhedral.training.recipes import EnsembleRecipe
 
-Data = Annotated[str, typer.Option(help="Data set, or files, a folder or a table (.parquet, .csv) of your own.")]
+Data = Annotated[
+    str, typer.Option(help="Data set, or a file, folder, quoted pattern or table (.parquet, .csv) of your own.")
+]
 Labels = Annotated[
     Path | None, typer.Option(help="CSV with a column id and one for each target, for your own structure files.")
+]
+Units = Annotated[
+    list[str] | None, typer.Option("--unit", help="Of a target of your own data, band_gap=eV. May be repeated.")
 ]
 Split = Annotated[str, typer.Option(help="official, random-0, fold-2, ...; see the data set's page.")]
 Target = Annotated[list[str] | None, typer.Option(help="Property to learn. May be repeated.")]
@@ -29,6 +35,10 @@ Classes = Annotated[
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the weights; also keeps checkpoints.")]
 Epochs = Annotated[int | None, typer.Option(help="Passes over the training set; the paper's when not given.", min=1)]
 Members = Annotated[int, typer.Option(help="Networks in the ensemble.", min=1)]
+Draws = Annotated[
+    int, typer.Option(help="Monte Carlo dropout: how often each network is asked; 0 for not at all.", min=0)
+]
+Device = Annotated[str, typer.Option(help="Where to train: cpu, cuda, cuda:1, mps.")]
 Seed = Annotated[int, typer.Option(help="Of everything that is drawn.")]
 Log = Annotated[
     list[str] | None,
@@ -56,13 +66,21 @@ def train(
     epochs: Epochs = None,
     members: Members = 4,
     minutes: Annotated[float, typer.Option(help="Longest training time (crystalformer).", min=0.05)] = 90.0,
+    draws: Draws = 0,
+    evidence: Annotated[
+        float | None, typer.Option(help="Each network learns its spread, with this weight of wrong evidence.", min=0.0)
+    ] = None,
+    unit: Units = None,
+    device: Device = "cpu",
     seed: Seed = 0,
     log: Log = None,
     quiet: Quiet = False,
 ) -> None:
     """Train a system; the same command on the same folder goes on where it stopped."""
+    from euhedral.cli.device import device_of
     from euhedral.errors import unknown_name
     from euhedral.models.registry import ROWS
+    from euhedral.training.recipes import EnsembleRecipe
 
     known = [row.name for row in ROWS if row.wing == "property"]
     if system not in (*known, "crystalformer"):
@@ -71,7 +89,7 @@ def train(
         )
     with progress(quiet=quiet, lines=True) as advance:
         advance("reading", 0, None)
-        whole, named = open_data(data, labels=labels, targets=target)
+        whole, named = open_data(data, labels=labels, targets=target, units=unit or ())
         parts = parts_of(whole, named, split=split)
         if system == "crystalformer":
             _train_crystalformer(
@@ -80,9 +98,9 @@ def train(
             )  # fmt: skip
         else:
             _train_property(
-                system, parts=parts, whole=whole, data=data, split=split, out=out, targets=target or (),
-                classes=classes or (), epochs=epochs, members=members, seed=seed, start="", freeze=(), log=log or (),
-                advance=advance,
+                EnsembleRecipe(system=system, members=members, seed=seed, draws=draws, evidence=evidence), parts=parts,
+                whole=whole, data=data, split=split, out=out, targets=target or (), classes=classes or (), epochs=epochs,
+                device=device_of(device), log=log or (), advance=advance,
             )  # fmt: skip
     typer.echo(
         f"weights in {out}"
@@ -103,15 +121,26 @@ def finetune(
     freeze: Annotated[
         list[str] | None, typer.Option(help='Parameters that stay, "convolutions.*". May be repeated.')
     ] = None,
+    leave: Annotated[
+        list[str] | None,
+        typer.Option(
+            help='Weights that are not taken over, "readout.*"; the last layer, if the target is another, when not given.'
+        ),
+    ] = None,
+    draws: Draws = 0,
+    unit: Units = None,
+    device: Device = "cpu",
     seed: Seed = 0,
     log: Log = None,
     quiet: Quiet = False,
 ) -> None:
     """Go on from trained weights with other data or another target; says what was taken over."""
+    from euhedral.cli.device import device_of
     from euhedral.errors import InvalidRequestError
     from euhedral.models.registry import row
     from euhedral.tasks.weights import load_weights
     from euhedral.training.predictor import weights_folder
+    from euhedral.training.recipes import EnsembleRecipe
 
     system = load_weights(weights_folder(start)).system
     if row(system).wing != "property":
@@ -120,11 +149,14 @@ def finetune(
         )
     with progress(quiet=quiet, lines=True) as advance:
         advance("reading", 0, None)
-        whole, named = open_data(data, labels=labels, targets=target)
+        whole, named = open_data(data, labels=labels, targets=target, units=unit or ())
+        recipe = EnsembleRecipe(
+            system=system, members=members, seed=seed, start=start, freeze=tuple(freeze or ()), draws=draws,
+            leave=None if leave is None else tuple(leave),
+        )  # fmt: skip
         _train_property(
-            system, parts=parts_of(whole, named, split=split), whole=whole, data=data, split=split, out=out, targets=target or (),
-            classes=classes or (), epochs=epochs, members=members, seed=seed, start=start, freeze=tuple(freeze or ()),
-            log=log or (), advance=advance,
+            recipe, parts=parts_of(whole, named, split=split), whole=whole, data=data, split=split, out=out, targets=target or (),
+            classes=classes or (), epochs=epochs, device=device_of(device), log=log or (), advance=advance,
         )  # fmt: skip
     typer.echo(f"weights in {out}; use them with: euhedral predict FILES --model {out}")
 
@@ -168,28 +200,26 @@ def evaluate(
 
 
 def _train_property(
-    system: str, *, parts: Mapping[str, Dataset], whole: Dataset, data: str, split: str, out: Path, targets: Sequence[str],
-    classes: Sequence[str], epochs: int | None, members: int, seed: int, start: str, freeze: tuple[str, ...],
-    log: Sequence[str], advance: Advance,
+    recipe: EnsembleRecipe, *, parts: Mapping[str, Dataset], whole: Dataset, data: str, split: str, out: Path, targets: Sequence[str],
+    classes: Sequence[str], epochs: int | None, device: str, log: Sequence[str], advance: Advance,
 ) -> None:  # fmt: skip
+    """Train what a recipe says, on the targets and for the epochs that are asked for; judge it and leave pictures."""
     from dataclasses import replace
 
     from euhedral.cli.result_pictures import leave_pictures
     from euhedral.models.registry import row
     from euhedral.training.loggers import HISTORY, Journal
-    from euhedral.training.recipes import EnsembleRecipe, learnt_from, report_on, train_ensemble
+    from euhedral.training.recipes import learnt_from, report_on, train_ensemble
     from euhedral.training.settings import settings_of
 
-    base = EnsembleRecipe()
-    settings = settings_of(row(system).training, whose=system) if row(system).training else base.settings
+    system, start, members = recipe.system, recipe.start, recipe.members
+    settings = settings_of(row(system).training, whose=system) if row(system).training else recipe.settings
     settings = replace(settings, epochs=epochs or settings.epochs, steps=None)
-    default = [str(name) for name in base.targets if isinstance(name, str)]
+    default = [str(name) for name in recipe.targets if isinstance(name, str)]
     chosen = targets_of(whole, names=targets, classes=classes, default=default)
     check_parts(parts, targets=chosen)
     units = {target["name"]: whole.described[target["name"]].unit for target in chosen}
-    recipe = EnsembleRecipe(
-        system=system, targets=chosen, members=members, seed=seed, settings=settings, start=start, freeze=freeze
-    )
+    recipe = replace(recipe, targets=chosen, settings=settings)
 
     def on_epoch(member: int, epoch: Epoch) -> None:
         errors = "".join(
@@ -207,7 +237,7 @@ def _train_property(
     advance("finding neighbours", 0, None)
     predictor = train_ensemble(
         recipe, train=list(parts["train"]), validation=validation, work=out / "checkpoints",
-        card={"data": data, "split": split or "official or random-0", "units": units}, on_epoch=on_epoch, journal=journal,
+        card={"data": data, "split": split or "official or random-0", "units": units}, on_epoch=on_epoch, journal=journal, device=device,
     )  # fmt: skip
     journal.close()
     advance("judging", 0, len(test))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
-from euhedral.errors import FileFormatError, InvalidRequestError, UnknownNameError, unknown_name
+from euhedral.errors import InvalidRequestError, UnknownNameError, unknown_name
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,37 +22,52 @@ _RARE: Final = 5
 _LARGEST: Final = 1e15
 
 
-def open_data(data: str, *, labels: Path | None, targets: Sequence[str] | None) -> tuple[Dataset, bool]:
+def open_data(
+    data: str, *, labels: Path | None, targets: Sequence[str] | None, units: Sequence[str] = ()
+) -> tuple[Dataset, bool]:
     """Open a data set by name, or make one of a user's own data; tells whether it was a name.
+
+    Args:
+        data: a name, file, folder or pattern.
+        labels: a table of labels for files without.
+        targets: the values to carry; all numbers when not given.
+        units: of a user's own targets, each as "band_gap=eV".
 
     Raises:
         UnknownNameError: it is neither a file nor a data set's name, or has no such target.
         FileFormatError: the file cannot be read, or a table of labels names none of the structures.
-        InvalidRequestError: a table of labels is given for data that carry their own.
+        InvalidRequestError: a table of labels is given for data that carry their own, or units for data that state theirs.
     """
     from euhedral.data.catalogue import SHIPPED, load
-    from euhedral.data.dataset import Dataset
     from euhedral.data.own import from_files, from_table
     from euhedral.data.sources import sources
 
     path = Path(data)
     named = data in SHIPPED or data in sources()
-    if not named and not path.exists():
+    if not named and not path.exists() and not set(data) & set("*?["):
         raise unknown_name("file, folder or data set", data, [*SHIPPED, *sources()], where="euhedral datasets")
     if labels is not None and (named or path.suffix in (".parquet", ".csv")):
         raise InvalidRequestError(
             f"--labels is for structure files; {data} carries its labels itself, leave --labels out"
         )
+    stated = _stated(units)
+    if stated and named:
+        raise InvalidRequestError(f"--unit is for your own data; {data} states its units, leave --unit out")
     if named:
         return load(data), True
-    if path.suffix == ".parquet":
-        try:
-            return Dataset.open(path), False
-        except FileFormatError:
-            return from_table(path, targets=targets), False  # a table with a column of structures
-    if path.suffix == ".csv":
-        return from_table(path, targets=targets), False
-    return from_files(path, labels=labels, targets=targets), False
+    if path.suffix in (".parquet", ".csv") and path.exists():
+        return from_table(path, targets=targets, units=stated), False
+    return from_files(path, labels=labels, targets=targets, units=stated), False
+
+
+def _stated(units: Sequence[str]) -> dict[str, str]:
+    found = {}
+    for text in units:
+        name, equals, unit = text.partition("=")
+        if not equals or not name:
+            raise InvalidRequestError(f'--unit {text!r}: expected "target=unit", as band_gap=eV')
+        found[name] = unit
+    return found
 
 
 def parts_of(whole: Dataset, named: bool, *, split: str) -> Mapping[str, Dataset]:

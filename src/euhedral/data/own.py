@@ -134,6 +134,8 @@ def from_table(
         except (pa.ArrowException, OSError) as error:
             raise FileFormatError(f"{path} is not a whole Parquet file ({str(error).splitlines()[0]})") from error
         if b"euhedral" in (schema.metadata or {}):
+            if units:
+                raise InvalidRequestError(f"{path} states the units of its targets; give none")
             return Dataset.open(path)
         return _from_rows(
             read_rows(path), columns=schema.names, structure=structure, id=id, targets=targets, units=units, name=name or path.stem

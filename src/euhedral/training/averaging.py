@@ -40,7 +40,7 @@ class WeightAverage:
 
 
 @torch.no_grad()
-def settle_normalisation(model: nn.Module, data: GraphSet, *, batch_size: int, most: int = 10_000) -> None:
+def settle_normalisation(model: nn.Module, data: GraphSet, *, batch_size: int, most: int) -> None:
     """Replace the running statistics of batch normalisation by averages over many crystals, with the weights as they are.
 
     The running ones remember some ten batches, and heavy-tailed sums of messages make them jump from batch to batch.

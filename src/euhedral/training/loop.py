@@ -94,6 +94,7 @@ def fit(
     model: nn.Module, *, train: GraphSet, validation: GraphSet | None = None, settings: TrainingSettings,
     rng: torch.Generator, checkpoint: str | Path | None = None, on_epoch: Callable[[Epoch], None] | None = None,
     checkpoint_every: int = 1, objective: Objective | None = None, keep_scaling: bool = False,
+    settle_on: int = 10_000,
 ) -> Fit:  # fmt: skip
     """Train a network in place; leaves it in evaluation mode.
 
@@ -110,6 +111,7 @@ def fit(
         checkpoint_every: epochs between two writings of the checkpoint.
         objective: what to make small, where it is neither the error of labels nor what the model itself says: a pre-training.
         keep_scaling: leave the target scaling as it is, for a network that was trained before.
+        settle_on: crystals over which batch normalisation is averaged at the end; 0 leaves its running averages.
 
     Raises:
         InvalidRequestError: the model cannot be trained so, nothing in it would change, or the settings contradict each other
@@ -183,7 +185,8 @@ def fit(
         module.load_state_dict(best[1])
     if average.count:
         average.put(module)
-    settle_normalisation(module, train, batch_size=settings.batch_size)
+    if settle_on:
+        settle_normalisation(module, train, batch_size=settings.batch_size, most=settle_on)
     module.eval()
     return Fit(history=tuple(history), epoch=best[0] if best else len(history))
 

@@ -272,7 +272,7 @@ def weights_folder(name: str | Path) -> Path:
 
     Raises:
         UnknownNameError: it is neither.
-        MissingDataError: there is no such folder.
+        MissingDataError: there is no such folder, or it is the name of a system.
     """
     path = Path(name)
     if path.is_dir():
@@ -282,7 +282,18 @@ def weights_folder(name: str | Path) -> Path:
         return shipped
     if path.name != str(name):
         raise MissingDataError(f"no weights in {path}: there is no such folder")
-    known = [weights for candidate in ROWS if candidate.wing == "property" for weights in candidate.weights]
+    systems = {candidate.name: candidate for candidate in ROWS if candidate.wing == "property"}
+    if path.name in systems:
+        name = path.name
+        if systems[name].weights:
+            raise MissingDataError(
+                f"{name} is a system; name its shipped weights: {' or '.join(systems[name].weights)}"
+            )
+        raise MissingDataError(
+            f"{name} is a system without shipped weights; train it first: euhedral train {name} --data FILES --labels labels.csv "
+            "--out trained, then give the folder trained"
+        )
+    known = [weights for candidate in systems.values() for weights in candidate.weights]
     raise unknown_name("trained property model", str(name), known, where="euhedral predict --list")
 
 
