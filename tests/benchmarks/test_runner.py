@@ -1,5 +1,7 @@
 import json
 
+import numpy as np
+import pandas as pd
 import pytest
 from torch import nn
 
@@ -59,6 +61,7 @@ def test_a_network_is_trained_within_the_budget_and_placed_beside_the_constant(t
     assert record["epochs"] < record["published_epochs"]
     assert record["parameters"] > 10_000
     assert json.loads((folder / "record.json").read_text()) == record
+    assert pd.read_parquet(folder / "predictions.parquet")["band_gap.lower"].dtype == np.float32
     board = leaderboard(asked, out=tmp_path)
     table = {(row["system"], row["target"]): row for row in rows(board)}
     assert len(table) == 4

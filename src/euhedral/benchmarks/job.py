@@ -198,8 +198,10 @@ def _write_predictions(path: Path, *, crystals: Sequence[Crystal], outcome: Outc
     for name in names:
         for suffix, values in kept.items():
             if name in values:
-                flat = np.asarray(values[name], dtype=np.float64).reshape(len(values[name]), -1)
-                columns[name + suffix] = pa.array(list(flat.astype(np.float32)), pa.list_(pa.float32()))
+                given = np.asarray(values[name], dtype=np.float32)
+                flat = given if given.ndim == 1 else given.reshape(len(given), -1)
+                kind = pa.float32() if given.ndim == 1 else pa.list_(pa.float32())
+                columns[name + suffix] = pa.array(list(flat), kind)
     buffer = io.BytesIO()
     pq.write_table(pa.table(columns), buffer, compression="zstd")
     write_atomically(path, content=buffer.getvalue())
