@@ -144,8 +144,11 @@ class UniMOF(nn.Module):
         first = torch.cat([self.bias(self.distances(length, pair=pair)), kinds])
         nodes = torch.cat([self.embedding(numbers), self.token.expand(len(batch), -1)])
         nodes, scores = self.dropout(self.first_norm(nodes)), first
+        # images of one atom have the same key and value, so these are multiplied once a pair of nodes and not once an edge
+        pairs, pair_of_edge = torch.unique(target * len(nodes) + source, return_inverse=True)
+        ends = (pairs // len(nodes), pairs % len(nodes))
         for layer in self.layers:
-            nodes, scores = layer(nodes, scores, source=source, target=target)
+            nodes, scores = layer(nodes, scores, target=target, pair_of_edge=pair_of_edge, pairs=ends)
         n_edges = len(graph.source)
         return self.last_norm(nodes), scores[:n_edges], first[:n_edges]
 
@@ -194,16 +197,27 @@ class BiasedBlock(nn.Module):
         self.dense = MLP([width, hidden_width, width], activation=F.gelu)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, nodes: Tensor, scores: Tensor, *, source: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Map (M, width) nodes and (E, heads) scores of edges to new ones."""
-        normal = self.norm(nodes)
+    def forward(
+        self, nodes: Tensor, scores: Tensor, *, target: Tensor, pair_of_edge: Tensor, pairs: tuple[Tensor, Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """Map (M, width) nodes and (E, heads) scores of edges to new ones.
+
+        Args:
+            nodes: features.
+            scores: of attention.
+            target: (E,) node that looks.
+            pair_of_edge: (E,) which of the pairs an edge joins.
+            pairs: (P,) node that looks and (P,) node that is looked at.
+        """
+        normal, (looks, seen) = self.norm(nodes), pairs
         form = (-1, self.heads, nodes.shape[1] // self.heads)
         query, key, value = (layer(normal) for layer in (self.query, self.key, self.value))
-        product = query.index_select(0, target) * key.index_select(0, source)
-        scores = scores + product.view(form).sum(-1) / form[2] ** 0.5
+        product = (query.index_select(0, looks) * key.index_select(0, seen)).view(form).sum(-1) / form[2] ** 0.5
+        scores = scores + product.index_select(0, pair_of_edge)
         weight = self.dropout(segment_softmax(scores, owner=target, n=len(nodes)))
-        message = (weight[:, :, None] * value.index_select(0, source).view(form)).flatten(1)
-        nodes = nodes + self.dropout(self.mix(segment_sum(message, owner=target, n=len(nodes))))
+        weight = segment_sum(weight, owner=pair_of_edge, n=len(looks))
+        message = (weight[:, :, None] * value.index_select(0, seen).view(form)).flatten(1)
+        nodes = nodes + self.dropout(self.mix(segment_sum(message, owner=looks, n=len(nodes))))
         return nodes + self.dropout(self.dense(self.dense_norm(nodes))), scores
 
 
