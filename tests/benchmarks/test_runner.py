@@ -1,18 +1,23 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from torch import nn
 
 from euhedral.benchmarks import budget
 from euhedral.benchmarks.budget import within
 from euhedral.benchmarks.job import Job, perform
 from euhedral.benchmarks.leaderboard import leaderboard, rows
-from euhedral.benchmarks.protocol import protocol
+from euhedral.benchmarks.protocol import parts_of, protocol
 from euhedral.benchmarks.runner import failures, folder_of, jobs_of, run
 from euhedral.core.locking import lock_folder
-from euhedral.errors import UnknownNameError
+from euhedral.data import load
+from euhedral.errors import InvalidRequestError, UnknownNameError
+from euhedral.training.recipes import EnsembleRecipe, train_ensemble
+from euhedral.training.seen import material_keys
 from euhedral.training.settings import TrainingSettings
 
 
@@ -70,6 +75,41 @@ def test_a_network_is_trained_within_the_budget_and_placed_beside_the_constant(t
     assert network["beats_composition"] in {True, False}
     assert table["constant", "band_gap"]["beats_composition"] is None
     assert 0.6 < network["coverage"] <= 1.0
+
+
+@pytest.fixture
+def weights(tmp_path):
+    parts = load("mp-20-sample").split("random-5")
+    recipe = EnsembleRecipe(
+        members=1, config={"atom_width": 8}, settings=TrainingSettings(epochs=1), targets=("band_gap",)
+    )
+    return train_ensemble(
+        recipe, train=list(parts["train"])[:40], validation=list(parts["val"])[:40], work=tmp_path / "work"
+    )
+
+
+def test_networks_that_begin_from_weights_share_the_time_and_answer_together(tmp_path, weights):
+    asked = protocol("sample")
+    start = replace(weights, trained_on=torch.zeros(0, dtype=torch.int64)).save(tmp_path / "pretrained")
+    job = Job(
+        protocol="sample", system="cgcnn", split=asked.splits[0], seed=0, minutes=0.02, start=str(start), members=2
+    )
+    record = perform(job, folder=tmp_path / "sample" / job.name)
+    assert record["system"] == "cgcnn-from-pretrained-x2"
+    assert record["row"] == "cgcnn"
+    assert json.loads(record["config"])["atom_width"] == 8
+    single = sum(parameter.numel() for parameter in weights.ensemble.members[0].parameters())
+    assert 2 * single <= record["parameters"] < 2.1 * single  # a second target has a column of the last layer more
+    assert {row["system"] for row in rows(leaderboard(asked, out=tmp_path))} == {"cgcnn-from-pretrained-x2"}
+
+
+def test_weights_that_know_a_test_crystal_are_refused_as_a_start(tmp_path, weights):
+    asked = protocol("sample")
+    test = list(parts_of(asked, split=asked.splits[0]).test)
+    start = replace(weights, trained_on=material_keys(test[:3])).save(tmp_path / "pretrained")
+    job = Job(protocol="sample", system="cgcnn", split=asked.splits[0], seed=0, minutes=0.02, start=str(start))
+    with pytest.raises(InvalidRequestError, match=r"learnt from 3 of the .* test crystals; train it without"):
+        perform(job, folder=tmp_path / "sample" / job.name)
 
 
 def test_a_split_that_the_protocol_does_not_have_is_refused():

@@ -150,6 +150,10 @@ def test_a_pattern_of_files_is_trained_on_and_units_that_are_stated_head_the_tab
     [
         (["--unit", "Angstrom"], 'expected "target=unit"'),
         (["--unit", "sides=Angstrom"], "did you mean side"),
+        (["--set", "width"], "expected argument=value"),
+        (["--set", "hiden_width=8"], "no argument 'hiden_width'; it takes .*hidden_width"),
+        (["--set", "hidden_width=wide"], "expected a value like"),
+        (["--without", "mp-21"], "did you mean"),
         (["--draws", "3"], "no dropout.*several networks"),
         (["--device", "warp"], "--device warp: .*cpu is always there"),
     ],
@@ -170,6 +174,16 @@ def test_a_single_network_has_a_spread_by_dropout_or_evidence(folder, system, mo
     assert done.exit_code == 0, done.stderr
     config = json.loads((folder / "out" / "config.json").read_text())["config"]
     assert written.items() <= config.items()
+
+
+def test_materials_of_another_set_are_left_out_and_the_network_has_the_size_that_is_asked_for(folder):
+    words = ["train", "cgcnn", "--data", "mp-20-sample", "--target", "band_gap", "--epochs", "1", "--members", "1"]
+    words += ["--set", "atom_width=8", "--out", str(folder / "out"), "--without", "mp-20-sample"]
+    with pytest.raises(InvalidRequestError, match="no crystals for train"):
+        CliRunner().invoke(app, words, catch_exceptions=False)
+    done = CliRunner().invoke(app, words[:-2], catch_exceptions=False)
+    assert done.exit_code == 0
+    assert json.loads((folder / "out" / "config.json").read_text())["config"]["atom_width"] == 8
 
 
 def test_a_class_that_is_seen_once_is_told_and_no_reason_to_stop(folder):

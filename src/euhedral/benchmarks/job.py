@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import math
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from euhedral.benchmarks.baselines import BASELINES, predict_baseline
-from euhedral.benchmarks.protocol import Parts, Protocol, parts_of, protocol
+from euhedral.benchmarks.protocol import parts_of, protocol
 from euhedral.core.crystal import Crystal
 from euhedral.core.locking import lock_folder
 from euhedral.core.writing import write_atomically
@@ -29,7 +28,6 @@ from euhedral.errors import EuhedralError, FileFormatError
 
 PREDICTIONS: Final = "predictions.parquet"
 RECORD: Final = "record.json"
-_COVERAGE: Final = 0.9
 
 
 @dataclass(frozen=True)
@@ -42,6 +40,8 @@ class Job:
         split: one of the protocol's.
         seed: one of the protocol's.
         minutes: of training; the protocol's where None.
+        start: weights to begin from: a shipped name or a folder; none when empty.
+        members: networks whose mean answers; they share the minutes.
     """
 
     protocol: str
@@ -49,11 +49,19 @@ class Job:
     split: str
     seed: int
     minutes: float | None = None
+    start: str = ""
+    members: int = 1
+
+    @property
+    def label(self) -> str:
+        """What tables call it."""
+        begun = f"-from-{Path(self.start).name}" if self.start else ""
+        return f"{self.system}{begun}{f'-x{self.members}' if self.members > 1 else ''}"
 
     @property
     def name(self) -> str:
         """A folder's name."""
-        return f"{self.system}_{self.split}_{self.seed}"
+        return f"{self.label}_{self.split}_{self.seed}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,93 +96,17 @@ def perform(job: Job, *, folder: Path) -> dict[str, Any]:
     if job.system in BASELINES:
         outcome = Outcome(*predict_baseline(job.system, parts=parts, kinds=asked.kinds, seed=job.seed))
     else:
+        from euhedral.benchmarks.networks import train_and_predict
+
         outcome = train_and_predict(job, asked=asked, parts=parts, test=test, folder=folder)
     _write_predictions(folder / PREDICTIONS, crystals=test, outcome=outcome, names=tuple(asked.kinds))
     record = {
-        "protocol": job.protocol, "version": asked.version, "system": job.system, "split": job.split, "seed": job.seed,
+        "protocol": job.protocol, "version": asked.version, "system": job.label, "row": job.system, "split": job.split, "seed": job.seed,
         "train": len(parts.train), "validation": len(parts.validation), "test": len(test), **outcome.costs,
         "peak_memory_mb": _peak_memory(),
     }  # fmt: skip
     write_atomically(folder / RECORD, content=json.dumps(record, indent=1) + "\n")
     return record
-
-
-def train_and_predict(job: Job, *, asked: Protocol, parts: Parts, test: Sequence[Crystal], folder: Path) -> Outcome:
-    """Train one network within the budget and let it predict.
-
-    Raises:
-        EuhedralError: as in `perform`.
-    """
-    import torch
-
-    from euhedral.benchmarks.budget import seconds_per_step, within
-    from euhedral.models.registry import row
-    from euhedral.training.ensemble import Ensemble
-    from euhedral.training.graph_set import GraphSet
-    from euhedral.training.loggers import Journal
-    from euhedral.training.loop import fit
-    from euhedral.training.predictor import Predictor
-    from euhedral.training.recipes import BOUNDS, calibrate
-    from euhedral.training.settings import settings_of
-
-    known = row(job.system)
-    torch.manual_seed(job.seed)
-    special = asked.hyperparameters.get(job.system, {})
-    model = known.load()(**{**special.get("config", {}), "targets": list(asked.targets)})
-    began = time.process_time()
-    inputs = (*getattr(model, "inputs", ()), *getattr(model, "site_inputs", ()))
-    merges = bool(getattr(model, "merges_equal", False))
-    sets = [
-        GraphSet.from_crystals(
-            list(part), spec=model.graph, targets=tuple(asked.kinds), inputs=inputs, merge_equal=merges
-        )
-        for part in (parts.train, parts.validation)
-    ]
-    graph_seconds = time.process_time() - began
-    published = settings_of(special.get("training", known.training), whose=known.name)
-    minutes = job.minutes if job.minutes is not None else asked.minutes
-    budget = folder / "budget.json"
-    settings, a_step = published, None
-    if minutes is not None:
-        if budget.exists():  # a run that goes on keeps the length that it began with
-            a_step = float(json.loads(budget.read_text(encoding="utf-8"))["seconds_per_step"])
-        else:
-            a_step = seconds_per_step(model, train=sets[0], settings=published) / asked.threads
-            write_atomically(budget, content=json.dumps({"seconds_per_step": a_step}) + "\n")
-        settings = within(published, minutes=minutes, seconds_a_step=a_step, n_crystals=len(sets[0]))
-    began = time.process_time()
-    journal = Journal(folder)
-    done = fit(
-        model, train=sets[0], validation=sets[1] if settings.watches else None, settings=settings,
-        rng=torch.Generator().manual_seed(job.seed), checkpoint=folder / "checkpoint.safetensors", on_epoch=journal.write,
-    )  # fmt: skip
-    journal.complete(done.history)
-    training_seconds = (time.process_time() - began) / asked.threads
-    ensemble = Ensemble([model], bounds={name: BOUNDS[name] for name in asked.kinds if name in BOUNDS})
-    conformal, novelty = calibrate(
-        ensemble, train=sets[0], validation=sets[1], rng=torch.Generator().manual_seed(job.seed)
-    )
-    predictor = Predictor(
-        system=job.system, config={}, ensemble=ensemble, conformal=conformal, novelty=novelty, card={}
-    )  # fmt: skip
-    began = time.process_time()
-    answers = predictor.predict(test, coverage=_COVERAGE)
-    seconds = (time.process_time() - began) / asked.threads
-    steps, published_steps = settings.length(len(sets[0]))[0], published.length(len(sets[0]))[0]
-    batches = -(-len(sets[0]) // settings.batch_size)
-    return Outcome(
-        predicted={name: answer.value for name, answer in answers.items()},
-        lower={name: answer.lower for name, answer in answers.items()},
-        upper={name: answer.upper for name, answer in answers.items()},
-        costs={
-            "parameters": sum(parameter.numel() for parameter in model.parameters()),
-            "graph_seconds": round(graph_seconds, 2), "training_seconds": round(training_seconds, 1),
-            "seconds_per_epoch": round((a_step or training_seconds / steps) * batches, 2), "epochs": round(steps / batches, 2),
-            "published_epochs": round(published_steps / batches, 2), "minutes": minutes, "settings": str(settings), "config": json.dumps(special.get("config", {})),
-            "inference_ms_per_crystal": round(1000.0 * seconds / len(test), 3),
-            "share_unlike_training": round(float(next(iter(answers.values())).unlike_training.mean()), 4),
-        },
-    )  # fmt: skip
 
 
 def _peak_memory() -> float:

@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
+from euhedral.benchmarks.baselines import BASELINES
 from euhedral.benchmarks.job import RECORD, Job
 from euhedral.benchmarks.protocol import Protocol
 from euhedral.core.writing import write_atomically
@@ -24,6 +25,7 @@ Report = Callable[[Job, str, str], None]
 
 def jobs_of(
     asked: Protocol, *, systems: Sequence[str], minutes: float | None = None, splits: Sequence[str] = (),
+    start: str = "", members: int = 1,
 ) -> list[Job]:  # fmt: skip
     """List what a protocol asks of some systems, fold by fold so that all have their first fold early.
 
@@ -32,6 +34,8 @@ def jobs_of(
         systems: rows of the registry, or baselines.
         minutes: of training, where the protocol's are not wanted.
         splits: only these of the protocol's; all when empty.
+        start: weights to begin from.
+        members: networks whose mean answers.
 
     Raises:
         UnknownNameError: the protocol has no such split.
@@ -41,7 +45,15 @@ def jobs_of(
             raise unknown_name(f"split of {asked.name}", split, asked.splits, where="euhedral benchmark --list")
     chosen = [split for split in asked.splits if not splits or split in splits]
     return [
-        Job(protocol=asked.name, system=system, split=split, seed=seed, minutes=minutes)
+        Job(
+            protocol=asked.name,
+            system=system,
+            split=split,
+            seed=seed,
+            minutes=minutes,
+            start=start if system not in BASELINES else "",
+            members=members if system not in BASELINES else 1,
+        )
         for seed in asked.seeds
         for split in chosen
         for system in systems

@@ -25,6 +25,10 @@ def benchmark(
     minutes: Annotated[
         float | None, typer.Option(help="Of training for each system and fold, instead of the protocol's.", min=0.01)
     ] = None,
+    start: Annotated[
+        str, typer.Option(help="Weights to begin from; they must not know the test crystals (train --without).")
+    ] = "",
+    members: Annotated[int, typer.Option(help="Networks whose mean answers; they share the minutes.", min=1)] = 1,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for results; a run goes on from it.")] = Path(
         "benchmark"
     ),
@@ -42,6 +46,8 @@ def benchmark(
     from euhedral.core.writing import write_atomically
     from euhedral.errors import InvalidRequestError, MissingDependencyError, unknown_name
     from euhedral.models.registry import ROWS
+    from euhedral.tasks.weights import load_weights
+    from euhedral.training.predictor import weights_folder
 
     tasks = sorted({one.task for one in protocols().values()})
     if task not in tasks:
@@ -64,7 +70,13 @@ def benchmark(
         if name not in known:
             raise unknown_name(f"system or baseline of {asked.task}", name, known, where="euhedral systems")
     if not show:
-        todo = jobs_of(asked, systems=system or known, minutes=minutes, splits=split or ())
+        systems = system or known
+        if start:
+            begun = str(weights_folder(start).resolve())
+            systems = system or [load_weights(begun).system]
+        todo = jobs_of(
+            asked, systems=systems, minutes=minutes, splits=split or (), start=begun if start else "", members=members
+        )
         run(
             todo, out=out, threads=asked.threads, at_once=jobs,
             report=lambda job, what, why: typer.echo(f"{job.name}: {what}{': ' + why if why else ''}", err=True),

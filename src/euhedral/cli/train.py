@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from euhedral.cli.output import Advance, progress, show_table
-from euhedral.cli.training_data import check_parts, not_seen, open_data, parts_of, targets_of
+from euhedral.cli.training_data import check_parts, config_of, not_seen, open_data, parts_of, targets_of, without_sets
 
 if TYPE_CHECKING:
     from euhedral.data.dataset import Dataset
@@ -71,6 +71,12 @@ def train(
         float | None, typer.Option(help="Each network learns its spread, with this weight of wrong evidence.", min=0.0)
     ] = None,
     unit: Units = None,
+    without: Annotated[
+        list[str] | None, typer.Option(help="Data set whose materials are left out of all parts. May be repeated.")
+    ] = None,
+    setting: Annotated[
+        list[str] | None, typer.Option("--set", help="Argument of the network, width=128. May be repeated.")
+    ] = None,
     device: Device = "cpu",
     seed: Seed = 0,
     log: Log = None,
@@ -90,7 +96,7 @@ def train(
     with progress(quiet=quiet, lines=True) as advance:
         advance("reading", 0, None)
         whole, named = open_data(data, labels=labels, targets=target, units=unit or ())
-        parts = parts_of(whole, named, split=split)
+        parts = without_sets(parts_of(whole, named, split=split), names=without or ())
         if system == "crystalformer":
             _train_crystalformer(
                 parts, data=data, split=split, out=out, targets=target or (), epochs=epochs or 60, minutes=minutes,
@@ -98,8 +104,10 @@ def train(
             )  # fmt: skip
         else:
             _train_property(
-                EnsembleRecipe(system=system, members=members, seed=seed, draws=draws, evidence=evidence), parts=parts,
-                whole=whole, data=data, split=split, out=out, targets=target or (), classes=classes or (), epochs=epochs,
+                EnsembleRecipe(
+                    system=system, config=config_of(setting or (), system=system), members=members, seed=seed, draws=draws, evidence=evidence
+                ),
+                parts=parts, whole=whole, data=data, split=split, out=out, targets=target or (), classes=classes or (), epochs=epochs,
                 device=device_of(device), log=log or (), advance=advance,
             )  # fmt: skip
     typer.echo(

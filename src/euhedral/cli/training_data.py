@@ -88,6 +88,56 @@ def parts_of(whole: Dataset, named: bool, *, split: str) -> Mapping[str, Dataset
     return parts if "val" in parts else whole.split(f"{rule}+val")
 
 
+def without_sets(parts: Mapping[str, Dataset], *, names: Sequence[str]) -> Mapping[str, Dataset]:
+    """Leave the materials of some data sets out of all parts, and say how many that were.
+
+    Raises:
+        UnknownNameError: there is no such set.
+        MissingDataError: one is not on this machine.
+    """
+    from euhedral.data.catalogue import load
+
+    for name in names:
+        other = load(name)
+        before = sum(len(part) for part in parts.values())
+        parts = {part: crystals.without(other) for part, crystals in parts.items()}
+        left = sum(len(part) for part in parts.values())
+        typer.echo(f"note: {before - left:,} of {before:,} crystals are materials of {name} and are left out", err=True)
+    return parts
+
+
+def config_of(settings: Sequence[str], *, system: str) -> dict[str, Any]:
+    """Read arguments of a system's network, each as "width=128"; a value is JSON, or else a word.
+
+    Raises:
+        UnknownNameError: the network has no such argument.
+        InvalidRequestError: there is no "=", or the value is of another kind than the one that stands where none is given.
+    """
+    import inspect
+    import json
+
+    from euhedral.models.registry import row
+
+    taken = {name: one for name, one in inspect.signature(row(system).load()).parameters.items() if name != "targets"}
+    found: dict[str, Any] = {}
+    for text in settings:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise InvalidRequestError(f"--set {text!r}: expected argument=value, as width=128")
+        if name not in taken:
+            raise UnknownNameError(f"--set {text}: {system} has no argument {name!r}; it takes {', '.join(taken)}")
+        try:
+            found[name] = json.loads(value)
+        except json.JSONDecodeError:
+            found[name] = value
+        usual = taken[name].default
+        if type(usual) in (int, float, bool, str) and not isinstance(
+            found[name], (int, float) if type(usual) is float else type(usual)
+        ):
+            raise InvalidRequestError(f"--set {text}: expected a value like {usual!r}")
+    return found
+
+
 def not_seen(crystals: Iterable[Crystal], *, seen: Tensor, what: str, whose: str) -> list[Crystal]:
     """Leave out what weights learnt from, and say how many that were.
 

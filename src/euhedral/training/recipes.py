@@ -137,7 +137,7 @@ def train_ensemble(
             torch.manual_seed(recipe.seed + index)
             member = network_of(recipe.system, config=trained_config).to(device)
             trained = network_of(recipe.system, config=config).to(device)
-        taken, goes_on = _begin_from(recipe, member, index=index)
+        taken, goes_on = begin_from(recipe, member, index=index)
         if recipe.compiled and hasattr(member, "convolutions"):
             for layer in member.get_submodule("convolutions").children():
                 layer.compile(dynamic=True)
@@ -184,8 +184,13 @@ def _told(
         on_epoch(index, epoch)
 
 
-def _begin_from(recipe: EnsembleRecipe, member: nn.Module, *, index: int) -> tuple[TransferReport | None, bool]:
+def begin_from(recipe: EnsembleRecipe, member: nn.Module, *, index: int) -> tuple[TransferReport | None, bool]:
     """Take over weights and freeze parameters as a recipe says.
+
+    Args:
+        recipe: its `start`, `freeze`, `leave` and targets are looked at.
+        member: changed in place.
+        index: which of the networks it is; a start with several networks gives each its own.
 
     Returns:
         What was taken, and whether the target scaling was: the network then goes on with its own targets.
