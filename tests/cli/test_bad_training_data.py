@@ -150,9 +150,13 @@ def test_a_pattern_of_files_is_trained_on_and_units_that_are_stated_head_the_tab
     [
         (["--unit", "Angstrom"], 'expected "target=unit"'),
         (["--unit", "sides=Angstrom"], "did you mean side"),
-        (["--set", "width"], "expected argument=value"),
-        (["--set", "hiden_width=8"], "no argument 'hiden_width'; it takes .*hidden_width"),
+        (["--set", "width"], "expected name=value"),
+        (["--set", "hiden_width=8"], "no such argument; it takes .*hidden_width"),
         (["--set", "hidden_width=wide"], "expected a value like"),
+        (["--training", "learning_rate=fast"], "learning_rate must be a number like"),
+        (["--training", "batch_size=2.5"], "batch_size must be a number like 128"),
+        (["--training", "schedule=one_cicle"], "did you mean one_cycle"),
+        (["--training", "epoch=3"], "did you mean epochs"),
         (["--without", "mp-21"], "did you mean"),
         (["--draws", "3"], "no dropout.*several networks"),
         (["--device", "warp"], "--device warp: .*cpu is always there"),
@@ -181,8 +185,12 @@ def test_materials_of_another_set_are_left_out_and_the_network_has_the_size_that
     words += ["--set", "atom_width=8", "--out", str(folder / "out"), "--without", "mp-20-sample"]
     with pytest.raises(InvalidRequestError, match="no crystals for train"):
         CliRunner().invoke(app, words, catch_exceptions=False)
-    done = CliRunner().invoke(app, words[:-2], catch_exceptions=False)
+    words[-2:] = ["--training", "learning_rate=3e-3", "--training", "loss=huber"]
+    done = CliRunner().invoke(app, words, catch_exceptions=False)
     assert done.exit_code == 0
+    settings = json.loads((folder / "out" / "card.json").read_text())["training"]["settings"]
+    assert "learning_rate=0.003" in settings
+    assert "HuberLoss" in settings
     assert json.loads((folder / "out" / "config.json").read_text())["config"]["atom_width"] == 8
 
 

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from euhedral.cli.output import Advance, progress, show_table
-from euhedral.cli.training_data import check_parts, config_of, not_seen, open_data, parts_of, targets_of, without_sets
+from euhedral.cli.training_data import (
+    check_parts,
+    config_of,
+    not_seen,
+    open_data,
+    pairs_of,
+    parts_of,
+    targets_of,
+    without_sets,
+)
 
 if TYPE_CHECKING:
     from euhedral.data.dataset import Dataset
@@ -37,6 +46,12 @@ Epochs = Annotated[int | None, typer.Option(help="Passes over the training set; 
 Members = Annotated[int, typer.Option(help="Networks in the ensemble.", min=1)]
 Draws = Annotated[
     int, typer.Option(help="Monte Carlo dropout: how often each network is asked; 0 for not at all.", min=0)
+]
+Training = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Setting of the training, learning_rate=1e-3, batch_size=32, schedule=one_cycle, loss=huber. May be repeated."
+    ),
 ]
 Device = Annotated[str, typer.Option(help="Where to train: cpu, cuda, cuda:1, mps.")]
 Seed = Annotated[int, typer.Option(help="Of everything that is drawn.")]
@@ -77,6 +92,7 @@ def train(
     setting: Annotated[
         list[str] | None, typer.Option("--set", help="Argument of the network, width=128. May be repeated.")
     ] = None,
+    training: Training = None,
     device: Device = "cpu",
     seed: Seed = 0,
     log: Log = None,
@@ -107,7 +123,7 @@ def train(
                 EnsembleRecipe(
                     system=system, config=config_of(setting or (), system=system), members=members, seed=seed, draws=draws, evidence=evidence
                 ),
-                parts=parts, whole=whole, data=data, split=split, out=out, targets=target or (), classes=classes or (), epochs=epochs,
+                parts=parts, whole=whole, data=data, split=split, out=out, targets=target or (), classes=classes or (), epochs=epochs, changes=training or (),
                 device=device_of(device), log=log or (), advance=advance,
             )  # fmt: skip
     typer.echo(
@@ -137,6 +153,7 @@ def finetune(
     ] = None,
     draws: Draws = 0,
     unit: Units = None,
+    training: Training = None,
     device: Device = "cpu",
     seed: Seed = 0,
     log: Log = None,
@@ -164,7 +181,7 @@ def finetune(
         )  # fmt: skip
         _train_property(
             recipe, parts=parts_of(whole, named, split=split), whole=whole, data=data, split=split, out=out, targets=target or (),
-            classes=classes or (), epochs=epochs, device=device_of(device), log=log or (), advance=advance,
+            classes=classes or (), epochs=epochs, changes=training or (), device=device_of(device), log=log or (), advance=advance,
         )  # fmt: skip
     typer.echo(f"weights in {out}; use them with: euhedral predict FILES --model {out}")
 
@@ -209,7 +226,7 @@ def evaluate(
 
 def _train_property(
     recipe: EnsembleRecipe, *, parts: Mapping[str, Dataset], whole: Dataset, data: str, split: str, out: Path, targets: Sequence[str],
-    classes: Sequence[str], epochs: int | None, device: str, log: Sequence[str], advance: Advance,
+    classes: Sequence[str], epochs: int | None, changes: Sequence[str], device: str, log: Sequence[str], advance: Advance,
 ) -> None:  # fmt: skip
     """Train what a recipe says, on the targets and for the epochs that are asked for; judge it and leave pictures."""
     from dataclasses import replace
@@ -218,10 +235,11 @@ def _train_property(
     from euhedral.models.registry import row
     from euhedral.training.loggers import HISTORY, Journal
     from euhedral.training.recipes import learnt_from, report_on, train_ensemble
-    from euhedral.training.settings import settings_of
+    from euhedral.training.settings import altered, settings_of
 
     system, start, members = recipe.system, recipe.start, recipe.members
     settings = settings_of(row(system).training, whose=system) if row(system).training else recipe.settings
+    settings = altered(settings, changes=pairs_of(changes, option="--training"), whose="--training")
     settings = replace(settings, epochs=epochs or settings.epochs, steps=None)
     default = [str(name) for name in recipe.targets if isinstance(name, str)]
     chosen = targets_of(whole, names=targets, classes=classes, default=default)

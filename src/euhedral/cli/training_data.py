@@ -106,35 +106,46 @@ def without_sets(parts: Mapping[str, Dataset], *, names: Sequence[str]) -> Mappi
     return parts
 
 
+def pairs_of(texts: Sequence[str], *, option: str) -> dict[str, Any]:
+    """Read words of the form "width=128"; a value is JSON, or else a word.
+
+    Raises:
+        InvalidRequestError: there is no "=".
+    """
+    import json
+
+    found: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise InvalidRequestError(f"{option} {text!r}: expected name=value, as width=128")
+        try:
+            found[name] = json.loads(value)
+        except json.JSONDecodeError:
+            found[name] = value
+    return found
+
+
 def config_of(settings: Sequence[str], *, system: str) -> dict[str, Any]:
-    """Read arguments of a system's network, each as "width=128"; a value is JSON, or else a word.
+    """Read arguments of a system's network.
 
     Raises:
         UnknownNameError: the network has no such argument.
         InvalidRequestError: there is no "=", or the value is of another kind than the one that stands where none is given.
     """
     import inspect
-    import json
 
     from euhedral.models.registry import row
 
     taken = {name: one for name, one in inspect.signature(row(system).load()).parameters.items() if name != "targets"}
-    found: dict[str, Any] = {}
-    for text in settings:
-        name, equals, value = text.partition("=")
-        if not equals or not name:
-            raise InvalidRequestError(f"--set {text!r}: expected argument=value, as width=128")
+    found = pairs_of(settings, option="--set")
+    for name, value in found.items():
         if name not in taken:
-            raise UnknownNameError(f"--set {text}: {system} has no argument {name!r}; it takes {', '.join(taken)}")
-        try:
-            found[name] = json.loads(value)
-        except json.JSONDecodeError:
-            found[name] = value
+            raise UnknownNameError(f"--set {name}: {system} has no such argument; it takes {', '.join(taken)}")
         usual = taken[name].default
-        if type(usual) in (int, float, bool, str) and not isinstance(
-            found[name], (int, float) if type(usual) is float else type(usual)
-        ):
-            raise InvalidRequestError(f"--set {text}: expected a value like {usual!r}")
+        kinds = (int, float) if type(usual) is float else type(usual)
+        if type(usual) in (int, float, bool, str) and not isinstance(value, kinds):
+            raise InvalidRequestError(f"--set {name}={value}: expected a value like {usual!r}")
     return found
 
 

@@ -122,6 +122,7 @@ _SCHEDULES: Final[Mapping[str, type]] = {
     "exponential": Exponential, "polynomial": Polynomial, "inverse_root": InverseRoot, "plateau": Plateau,
 }  # fmt: skip
 _LOSSES: Final[Mapping[str, type]] = {"absolute": AbsoluteLoss, "squared": SquaredLoss, "huber": HuberLoss}
+_KINDS: Final = {"optimizer": _OPTIMIZERS, "schedule": _SCHEDULES, "loss": _LOSSES}
 
 
 def settings_of(table: Mapping[str, Any], *, whose: str) -> TrainingSettings:
@@ -136,14 +137,40 @@ def settings_of(table: Mapping[str, Any], *, whose: str) -> TrainingSettings:
         UnknownNameError: no field, optimizer, schedule or loss has this name.
         InvalidRequestError: one of them does not take such an argument.
     """
-    kinds = {"optimizer": _OPTIMIZERS, "schedule": _SCHEDULES, "loss": _LOSSES}
     known = TrainingSettings.__dataclass_fields__
     changes: dict[str, Any] = {}
     for field_name, value in table.items():
         if field_name not in known:
             raise unknown_name(f"setting of {whose}", field_name, known, where="training.settings")
-        changes[field_name] = _made(value, kinds[field_name], whose=whose) if field_name in kinds else value
+        changes[field_name] = _made(value, _KINDS[field_name], whose=whose) if field_name in _KINDS else value
     return TrainingSettings(**changes)
+
+
+def altered(settings: TrainingSettings, *, changes: Mapping[str, Any], whose: str) -> TrainingSettings:
+    """Change some settings and leave the others.
+
+    Args:
+        settings: to begin with.
+        changes: as `settings_of` takes them, or "learning_rate" and "weight_decay" of the optimizer that there is.
+        whose: for errors.
+
+    Raises:
+        UnknownNameError: as `settings_of`.
+        InvalidRequestError: as `settings_of`, or a value is of another kind than the one that there was.
+    """
+    own = ("learning_rate", "weight_decay")
+    for name, value in changes.items():
+        owner = settings.optimizer if name in own else settings
+        usual = getattr(owner, name, None)
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if type(usual) in (int, float) and (not number or (type(usual) is int and value != int(value))):
+            raise InvalidRequestError(f"{whose}: {name} must be a number like {usual:g}, got {value!r}")
+        if owner is settings:
+            one = settings_of({name: value}, whose=whose)
+            settings = replace(settings, **{name: getattr(one, name)})
+        else:
+            settings = replace(settings, optimizer=replace(owner, **{name: float(value)}))
+    return settings
 
 
 def _made(value: str | Mapping[str, Any], kinds: Mapping[str, type], *, whose: str) -> Any:
