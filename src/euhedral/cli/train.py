@@ -113,6 +113,7 @@ def train(
         advance("reading", 0, None)
         whole, named = open_data(data, labels=labels, targets=target, units=unit or ())
         parts = without_sets(parts_of(whole, named, split=split), names=without or ())
+        data = f"{data} without {', '.join(without)}" if without else data
         if system == "crystalformer":
             _train_crystalformer(
                 parts, data=data, split=split, out=out, targets=target or (), epochs=epochs or 60, minutes=minutes,
