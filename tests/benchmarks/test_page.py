@@ -80,3 +80,15 @@ def test_r2_is_pooled_over_all_numbers_of_all_crystals():
     assert determination(truth, truth) == 1.0
     assert determination(np.full((2, 2), 1.0), truth) == pytest.approx(0.0)
     assert determination(np.array([[0.0, 1.0], [1.0, 5.0]]), truth) == pytest.approx(1.0 - 1.0 / 2.0)
+
+
+def test_a_page_names_the_source_of_settings_and_the_weights_that_a_network_began_from():
+    asked = protocol("matbench-phonons")
+    results = [
+        {**network(name, "last_phdos_peak", 30.0, beats=True), "start": start}
+        for name, start in (("megnet", ""), ("megnet-from-own", "weights of mp-20 without matbench-phonons"))
+    ]
+    text = page(asked, results=results, pairs=[])["index.md"]
+    assert "megnet: kgcnn, doi:10.1016/j.simpa.2021.100095" in text
+    assert "megnet-from-own: begins from weights of mp-20 without matbench-phonons" in text
+    assert "schnet: kgcnn" not in text  # no result of it stands there

@@ -35,7 +35,7 @@ class Entry:
         scores: {target: score over all folds pooled}.
         r2: {target: R2 over all folds pooled}; empty for classes.
         folds: how many.
-        costs: means over the jobs.
+        costs: means over the jobs, and the weights that they began from in words.
         beats_composition: {target: comparison with the best that sees the composition alone}; empty for those themselves.
     """
 
@@ -43,7 +43,7 @@ class Entry:
     scores: Mapping[str, Score]
     r2: Mapping[str, float]
     folds: int
-    costs: Mapping[str, float]
+    costs: Mapping[str, Any]
     beats_composition: Mapping[str, Comparison]
 
 
@@ -218,13 +218,14 @@ def _beaten(
     return found
 
 
-def _means(records_of_system: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+def _means(records_of_system: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     names = (
         "parameters", "epochs", "published_epochs", "training_seconds", "seconds_per_epoch", "inference_ms_per_crystal",
         "peak_memory_mb", "share_unlike_training", "train", "validation", "test", "graph_seconds", "minutes",
     )  # fmt: skip
-    return {
+    means = {
         name: float(np.mean([record[name] for record in records_of_system]))
         for name in names
         if all(record.get(name) is not None for record in records_of_system)
     }
+    return {**means, "start": records_of_system[0].get("start", "")}

@@ -42,9 +42,9 @@ def train_and_predict(job: Job, *, asked: Protocol, parts: Parts, test: Sequence
     """
     known = row(job.system)
     special = asked.hyperparameters.get(job.system, {})
-    config = dict(special.get("config", {}))
+    config, begun = dict(special.get("config", {})), ""
     if job.start:
-        config = _config_of(job, test=test)
+        config, begun = _start(job, test=test)
     members = [_network(job, config=config, targets=asked.targets, member=member) for member in range(job.members)]
     began = time.process_time()
     pattern: Any = members[0]
@@ -97,7 +97,7 @@ def train_and_predict(job: Job, *, asked: Protocol, parts: Parts, test: Sequence
         lower={name: answer.lower for name, answer in answers.items()},
         upper={name: answer.upper for name, answer in answers.items()},
         costs={
-            "start": Path(job.start).name, "members": job.members,
+            "start": begun, "members": job.members,
             "parameters": sum(parameter.numel() for model in members for parameter in model.parameters()),
             "graph_seconds": round(graph_seconds, 2), "training_seconds": round(training_seconds, 1),
             "seconds_per_epoch": round((a_step or training_seconds / steps / job.members) * batches, 2),
@@ -118,8 +118,8 @@ def _network(job: Job, *, config: dict[str, Any], targets: Sequence[Any], member
     return row(job.system).load()(**{**config, "targets": list(targets)})
 
 
-def _config_of(job: Job, *, test: Sequence[Crystal]) -> dict[str, Any]:
-    """The size of the weights to begin from, which must not know the test crystals."""
+def _start(job: Job, *, test: Sequence[Crystal]) -> tuple[dict[str, Any], str]:
+    """The size of the weights to begin from, which must not know the test crystals, and what they are."""
     weights = load_weights(weights_folder(job.start))
     if weights.system != job.system:
         raise InvalidRequestError(f"{job.start} holds weights of {weights.system}, not of {job.system}")
@@ -129,4 +129,10 @@ def _config_of(job: Job, *, test: Sequence[Crystal]) -> dict[str, Any]:
             f"{job.start} learnt from {known:,} of the {len(test):,} test crystals; train it without these data "
             "(euhedral train --without DATA_SET)"
         )
-    return {name: value for name, value in weights.config.items() if name not in ("targets", "draws", "evidence")}
+    config = {name: value for name, value in weights.config.items() if name not in ("targets", "draws", "evidence")}
+    learnt = ", ".join(target if isinstance(target, str) else target["name"] for target in weights.config["targets"])
+    how = weights.card.get("training", {})
+    return (
+        config,
+        f"weights of {weights.card.get('data', 'data that they do not tell')} ({learnt}; {how.get('settings', 'settings not told')})",
+    )
