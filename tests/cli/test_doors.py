@@ -101,7 +101,7 @@ def test_patterns_and_json_are_accepted(folder, tmp_path):
     [
         (["predict", "nothing.cif"], "nothing.cif"),
         (["predict", ".", "--target", "hardness"], "hardness"),
-        (["predict", ".", "-o", "x.xlsx"], ".json or .csv"),
+        (["predict", ".", "-o", "x.xlsx"], ".json, .csv or .parquet"),
         (["predict", ".", "--coverage", "2"], "coverage"),
         (["predict", ".", "--model", "no-such"], "no-such"),
         (["relax", ".", "--potential", "mace"], "mace"),

@@ -39,7 +39,7 @@ def check_output(path: Path | None) -> None:
         InvalidRequestError: the name has another ending than .json, .csv or .parquet.
     """
     if path is not None and path.suffix not in _TABLES:
-        raise InvalidRequestError(f"cannot write {path}: the name must end in {', '.join(_TABLES)}")
+        raise InvalidRequestError(f"cannot write {path}: the name must end in .json, .csv or .parquet")
 
 
 def write_rows(path: Path, *, rows: Sequence[Row], failures: Sequence[Failure] = ()) -> None:
