@@ -22,24 +22,21 @@ import json
 import os
 import platform
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from euhedral.benchmarks.budget import seconds_per_step, within
 from euhedral.core.crystal import Crystal
 from euhedral.core.writing import write_atomically
 from euhedral.data import load
-from euhedral.models.property.crysdiff import CrysDiff, CrysDiffDenoiser, Denoising
-from euhedral.models.property.crysgnn import CrysGNN, CrysGNNAutoencoder, Reconstruction
-from euhedral.models.property.unimof import MaskedDenoising, Pretraining, UniMOF
+from euhedral.models.property.crysgnn import CrysGNNAutoencoder
 from euhedral.models.registry import row
-from euhedral.tasks.transfer import take_over
+from euhedral.tasks.pretraining import PretrainingTask
+from euhedral.tasks.transfer import output_layer, take_over
 from euhedral.training.distillation import Distillation
 from euhedral.training.graph_set import GraphSet
 from euhedral.training.loop import fit, mean_errors
@@ -49,60 +46,20 @@ from euhedral.training.settings import TrainingSettings, settings_of
 OUT = Path(__file__).parent / "results" / "pretraining.json"
 
 
-@dataclass(frozen=True)
-class Plan:
-    """How a system is pre-trained.
-
-    Args:
-        student: makes the network that has labels.
-        teacher: makes the one that has none.
-        objective: what pre-training makes small.
-        training: settings of the pre-training.
-        config: of the student, where it is not as published.
-        prefix: of the teacher's parameters that the student has.
-        ways: of making use of it.
-    """
-
-    student: Callable[..., nn.Module]
-    teacher: Callable[[], nn.Module]
-    objective: Objective
-    training: dict[str, Any]
-    config: dict[str, Any] = field(default_factory=dict)
-    prefix: str = ""
-    ways: tuple[str, ...] = ("scratch", "finetuned")
-
-
-_SMALL = {"width": 128, "n_layers": 4, "heads": 16, "hidden_width": 512}
-PLANS: dict[str, Plan] = {
-    "crysgnn": Plan(
-        CrysGNN, CrysGNNAutoencoder, Reconstruction(),
-        {"epochs": 20, "batch_size": 128, "optimizer": {"name": "adam", "learning_rate": 0.03}, "schedule": "constant"},
-        ways=("scratch", "finetuned", "distilled"),
-    ),
-    "crysdiff": Plan(
-        CrysDiff, CrysDiffDenoiser, Denoising(),
-        {"epochs": 100, "batch_size": 128, "optimizer": {"name": "adamw", "learning_rate": 1e-3}, "schedule": "one_cycle"},
-    ),
-    "unimof": Plan(
-        UniMOF, lambda: Pretraining(UniMOF(**_SMALL)), MaskedDenoising(),
-        {
-            "epochs": 100, "batch_size": 128, "optimizer": {"name": "adam", "learning_rate": 3e-4},
-            "schedule": {"name": "one_cycle", "warmup": 0.06}, "clip": 1.0,
-        },
-        config=_SMALL, prefix="network.",
-    ),
+#: Arguments of the networks where they are not as published.
+CONFIGS: dict[str, dict[str, Any]] = {
+    "crysgnn": {}, "crysdiff": {}, "unimof": {"width": 128, "n_layers": 4, "heads": 16, "hidden_width": 512},
 }  # fmt: skip
 
 
-def pretrained(system: str, structures: list[Crystal], *, minutes: float) -> tuple[nn.Module, dict[str, Any]]:
+def pretrained(system: str, structures: list[Crystal], *, minutes: float) -> tuple[PretrainingTask, dict[str, Any]]:
     """Pre-train within the minutes given."""
-    plan = PLANS[system]
-    objective, published = plan.objective, settings_of(plan.training, whose=system)
+    published = settings_of(row(system).pretraining_settings, whose=system)
     torch.manual_seed(1000)
-    model = plan.teacher()
+    task = row(system).load_pretraining()(CONFIGS[system])
+    model, objective = task.module, task.objective
     began = time.perf_counter()
-    spec: Any = plan.student(**plan.config).graph
-    data = GraphSet.from_crystals(structures, spec=spec)
+    data = GraphSet.from_crystals(structures, spec=task.graph)
     graphs = time.perf_counter() - began
     a_step = seconds_per_step(model, train=data, settings=published, objective=objective)
     settings = within(published, minutes=minutes, seconds_a_step=a_step, n_crystals=len(data))
@@ -110,26 +67,25 @@ def pretrained(system: str, structures: list[Crystal], *, minutes: float) -> tup
     history = fit(
         model, train=data, settings=settings, rng=torch.Generator().manual_seed(1000), objective=objective
     ).history
-    return model, {
+    return task, {
         "structures": len(data), "graph_seconds": round(graphs, 1), "seconds": round(time.perf_counter() - began, 1),
         "epochs": round(settings.length(len(data))[0] * settings.batch_size / len(data), 2),
-        "epochs_of_the_settings": published.epochs, "config": plan.config, "first_loss": history[0].loss, "last_loss": history[-1].loss,
+        "published": str(published), "config": CONFIGS[system], "first_loss": history[0].loss, "last_loss": history[-1].loss,
     }  # fmt: skip
 
 
 def error_of(
-    way: str, system: str, *, teacher: nn.Module, sets: dict[str, GraphSet], settings: TrainingSettings, target: str, seed: int,
+    way: str, system: str, *, task: PretrainingTask, sets: dict[str, GraphSet], settings: TrainingSettings, target: str, seed: int,
 ) -> float:  # fmt: skip
     """Mean absolute test error of one network."""
     torch.manual_seed(seed)
-    plan = PLANS[system]
-    model: Any = plan.student(targets=[target], **plan.config)
+    model: Any = row(system).load()(targets=[target], **CONFIGS[system])
     objective: Objective | None = None
     if way == "finetuned":
-        take_over(model, tensors=teacher.state_dict(), prefix=plan.prefix)
-    if way == "distilled" and isinstance(teacher, CrysGNNAutoencoder):
+        take_over(model, tensors=task.learnt(), leave=("scaling.*", *output_layer(model)))
+    if way == "distilled" and isinstance(task.module, CrysGNNAutoencoder):
         fit_scaling(model, labels=sets["train"].labels(model.targets))
-        objective = Distillation(teacher, loss=settings.loss)
+        objective = Distillation(task.module, loss=settings.loss)
     fit(model, train=sets["train"], settings=settings, rng=torch.Generator().manual_seed(seed), objective=objective)
     return mean_errors(model, sets["test"])[target]
 
@@ -137,7 +93,7 @@ def error_of(
 def main() -> None:
     """Measure, print and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--systems", nargs="+", default=list(PLANS), choices=list(PLANS))
+    parser.add_argument("--systems", nargs="+", default=list(CONFIGS), choices=list(CONFIGS))
     parser.add_argument("--labels", type=int, default=1000)
     parser.add_argument("--test", type=int, default=1000)
     parser.add_argument("--structures", type=int, default=None, help="for pre-training; all when not given")
@@ -166,9 +122,9 @@ def main() -> None:
         "systems": json.loads(options.out.read_text(encoding="utf-8"))["systems"] if options.out.exists() else {},
     }  # fmt: skip
     for system in options.systems:
-        teacher, costs = pretrained(system, structures, minutes=options.pretraining_minutes)
+        task, costs = pretrained(system, structures, minutes=options.pretraining_minutes)
         print(system, "pre-trained", json.dumps(costs), flush=True)
-        ways = PLANS[system].ways
+        ways = ("scratch", "finetuned", *(["distilled"] if system == "crysgnn" else []))
         asked = {
             "target": options.target, "labels": options.labels, "test": len(test), "seeds": options.seeds, "minutes": options.minutes,
             "pretraining_minutes": options.pretraining_minutes,
@@ -177,7 +133,7 @@ def main() -> None:
         for seed in options.seeds:
             rows = np.random.default_rng(seed).permutation(len(unseen))[: options.labels]
             parts = {"train": list(unseen.select(np.sort(rows))), "test": test}
-            trial: Any = PLANS[system].student(targets=[options.target], **PLANS[system].config)
+            trial: Any = row(system).load()(targets=[options.target], **CONFIGS[system])
             sets = {
                 name: GraphSet.from_crystals(
                     crystals, spec=trial.graph, targets=(options.target,),
@@ -189,9 +145,7 @@ def main() -> None:
             a_step = seconds_per_step(trial, train=sets["train"], settings=published)
             settings = within(published, minutes=options.minutes, seconds_a_step=a_step, n_crystals=options.labels)
             for way in ways:
-                error = error_of(
-                    way, system, teacher=teacher, sets=sets, settings=settings, target=options.target, seed=seed
-                )
+                error = error_of(way, system, task=task, sets=sets, settings=settings, target=options.target, seed=seed)
                 table[way].append(error)
                 print(
                     system, way, "seed", seed, "steps", settings.length(options.labels)[0], f"{error:.4f}", flush=True

@@ -17,6 +17,7 @@ from euhedral.cli import (
     catalogue,
     generation,
     prediction,
+    pretraining,
     relaxation,
     representation,
     train,
@@ -35,7 +36,18 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (campaign, prediction, relaxation, adsorption, generation, representation, train, benchmark, catalogue):
+for module in (
+    campaign,
+    prediction,
+    relaxation,
+    adsorption,
+    generation,
+    representation,
+    pretraining,
+    train,
+    benchmark,
+    catalogue,
+):
     module.register(app)
 
 

@@ -47,6 +47,12 @@ Members = Annotated[int, typer.Option(help="Networks in the ensemble.", min=1)]
 Draws = Annotated[
     int, typer.Option(help="Monte Carlo dropout: how often each network is asked; 0 for not at all.", min=0)
 ]
+Without = Annotated[
+    list[str] | None, typer.Option(help="Data set whose materials are left out of all parts. May be repeated.")
+]
+Setting = Annotated[
+    list[str] | None, typer.Option("--set", help="Argument of the network, width=128. May be repeated.")
+]
 Training = Annotated[
     list[str] | None,
     typer.Option(
@@ -86,12 +92,8 @@ def train(
         float | None, typer.Option(help="Each network learns its spread, with this weight of wrong evidence.", min=0.0)
     ] = None,
     unit: Units = None,
-    without: Annotated[
-        list[str] | None, typer.Option(help="Data set whose materials are left out of all parts. May be repeated.")
-    ] = None,
-    setting: Annotated[
-        list[str] | None, typer.Option("--set", help="Argument of the network, width=128. May be repeated.")
-    ] = None,
+    without: Without = None,
+    setting: Setting = None,
     training: Training = None,
     device: Device = "cpu",
     seed: Seed = 0,
@@ -154,6 +156,7 @@ def finetune(
     ] = None,
     draws: Draws = 0,
     unit: Units = None,
+    setting: Setting = None,
     training: Training = None,
     device: Device = "cpu",
     seed: Seed = 0,
@@ -166,9 +169,10 @@ def finetune(
     from euhedral.models.registry import row
     from euhedral.tasks.weights import load_weights
     from euhedral.training.predictor import weights_folder
-    from euhedral.training.recipes import EnsembleRecipe
+    from euhedral.training.recipes import EnsembleRecipe, size_of
 
-    system = load_weights(weights_folder(start)).system
+    weights = load_weights(weights_folder(start))
+    system = weights.system
     if row(system).wing != "property":
         raise InvalidRequestError(
             f"{start} is of {system}, which predicts no properties; `euhedral predict --list` shows what can be tuned"
@@ -177,7 +181,7 @@ def finetune(
         advance("reading", 0, None)
         whole, named = open_data(data, labels=labels, targets=target, units=unit or ())
         recipe = EnsembleRecipe(
-            system=system, members=members, seed=seed, start=start, freeze=tuple(freeze or ()), draws=draws,
+            system=system, config=size_of(weights) | config_of(setting or (), system=system), members=members, seed=seed, start=start, freeze=tuple(freeze or ()), draws=draws,
             leave=None if leave is None else tuple(leave),
         )  # fmt: skip
         _train_property(

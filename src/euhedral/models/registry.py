@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.resources import files
 from types import MappingProxyType
-from typing import Any, Final, Literal, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
-from euhedral.errors import unknown_name
+from euhedral.errors import InvalidRequestError, unknown_name
+
+if TYPE_CHECKING:
+    from euhedral.tasks.pretraining import PretrainingTask
 
 Status = Literal["implemented", "parity", "reproduced"]
 Wing = Literal["property", "generation", "characterization", "potential", "simulation", "electronic"]
@@ -35,6 +38,8 @@ class Row:
         symmetry: the symmetry that it claims.
         tiny: constructor arguments for a small instance, for tests.
         training: the paper's way of training, as `training.settings.settings_of` reads it.
+        pretraining: "module:function" that makes what it learns without labels (`tasks.pretraining`); empty without one.
+        pretraining_settings: the paper's way of doing that.
         weights: names of shipped weight folders, the default first.
         status: what has been shown.
         evidence: the committed file that shows it (a test or benchmark result).
@@ -55,6 +60,8 @@ class Row:
     symmetry: Literal["E(3)", "SE(3)", "space group", "as the potential"]
     tiny: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     training: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    pretraining: str = ""
+    pretraining_settings: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     weights: tuple[str, ...] = ()
     status: Status = "implemented"
     evidence: str = ""
@@ -62,8 +69,23 @@ class Row:
 
     def load(self) -> Any:
         """Import the system's class, or the function of a workflow."""
-        module, _, attribute = self.where.partition(":")
-        return getattr(import_module(module), attribute)
+        return _imported(self.where)
+
+    def load_pretraining(self) -> Callable[[Mapping[str, Any]], PretrainingTask]:
+        """Import what makes its pre-training from arguments of the network with labels.
+
+        Raises:
+            InvalidRequestError: the system has none.
+        """
+        if not self.pretraining:
+            able = ", ".join(other.name for other in ROWS if other.pretraining)
+            raise InvalidRequestError(f"{self.name} has no pre-training without labels; {able} have")
+        return _imported(self.pretraining)
+
+
+def _imported(where: str) -> Any:
+    module, _, attribute = where.partition(":")
+    return getattr(import_module(module), attribute)
 
 
 def _read() -> tuple[Row, ...]:

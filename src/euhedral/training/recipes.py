@@ -22,7 +22,7 @@ from euhedral.errors import InvalidRequestError
 from euhedral.tasks.property import Prediction
 from euhedral.tasks.targets import KINDS, Category, TargetLike, plain, read_targets, target_of
 from euhedral.tasks.transfer import TransferReport, freeze, output_layer, take_over
-from euhedral.tasks.weights import load_weights
+from euhedral.tasks.weights import Weights, load_weights
 from euhedral.training.conformal import Conformal, ConformalByPrediction, coverage_of
 from euhedral.training.dropout import DropoutNetwork
 from euhedral.training.ensemble import Ensemble
@@ -182,6 +182,11 @@ def _told(
         journal.write(epoch, network=index)
     if on_epoch is not None:
         on_epoch(index, epoch)
+
+
+def size_of(weights: Weights) -> dict[str, Any]:
+    """Constructor arguments of a network into which weights fit, whatever its targets and its spread."""
+    return {name: value for name, value in weights.config.items() if name not in ("targets", "draws", "evidence")}
 
 
 def begin_from(recipe: EnsembleRecipe, member: nn.Module, *, index: int) -> tuple[TransferReport | None, bool]:

@@ -37,10 +37,10 @@ Departures:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -57,6 +57,7 @@ from euhedral.representations.condensed import Condensed
 from euhedral.representations.graphs import Graph, GraphSpec, Nearest
 from euhedral.representations.orbits import EDGE_SOURCE, EDGE_TARGET, ORBIT_ATOM, ORBIT_COUNT
 from euhedral.representations.quotient import DISTANCE, MULTIPLICITY
+from euhedral.tasks.pretraining import PretrainingTask
 from euhedral.tasks.targets import Scalar, Spectrum, TargetLike, read_targets, split_outputs
 
 
@@ -209,6 +210,13 @@ class Denoising:
         wanted = wrapped_score(offset, sigma=sigma.expand_as(offset)) / usual
         # of a symmetric matrix six numbers are free; their squares add up to 6 on average, 9 entries to 6
         return (scores - wanted).square().mean(), (strains - noise).square().sum((1, 2)).mean() / 6.0
+
+
+def pretraining(config: Mapping[str, Any]) -> PretrainingTask:
+    """What the encoder of a `CrysDiff` with these arguments learns first."""
+    shared = {name: config[name] for name in ("width", "n_layers", "neighbours", "reach") if name in config}
+    denoiser = CrysDiffDenoiser(**shared)
+    return PretrainingTask(denoiser, graph=denoiser.graph, objective=Denoising(), config=dict(config))
 
 
 class PropertyDenoiser(nn.Module):

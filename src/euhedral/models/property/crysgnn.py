@@ -36,7 +36,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import torch
 import torch.nn.functional as F
@@ -53,6 +53,7 @@ from euhedral.representations.dense import all_pairs
 from euhedral.representations.graphs import Graph, GraphSpec, Nearest
 from euhedral.representations.quotient import DISTANCE, MULTIPLICITY, ORBIT_SIZE
 from euhedral.representations.space_groups import CRYSTAL_SYSTEM, SPACE_GROUP, WithSpaceGroup
+from euhedral.tasks.pretraining import PretrainingTask
 from euhedral.tasks.targets import TargetLike, read_targets, split_outputs
 
 #: Classes of a pair of atoms: joined by 0 to 4 edges, or by more.
@@ -188,6 +189,13 @@ class Reconstruction:
             "space_groups": F.cross_entropy(model.space_group(crystals), graph.extra[SPACE_GROUP] - 1),
             "likeness": likeness_loss(crystals, graph.extra[CRYSTAL_SYSTEM], temperature=self.temperature),
         }
+
+
+def pretraining(config: Mapping[str, Any]) -> PretrainingTask:
+    """What the teacher of a `CrysGNN` with these arguments learns; it has the paper's depth, whatever the student's."""
+    shared = {name: config[name] for name in ("width", "reach", "neighbours", "step") if name in config}
+    teacher = CrysGNNAutoencoder(**shared)
+    return PretrainingTask(teacher, graph=teacher.graph, objective=Reconstruction(), config=dict(config))
 
 
 class AtomEncoder(nn.Module):

@@ -35,9 +35,9 @@ Departures:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import torch
 import torch.nn.functional as F
@@ -63,6 +63,7 @@ from euhedral.representations.probe_patches import (
     VOID_FRACTION,
     WithProbePatches,
 )
+from euhedral.tasks.pretraining import PretrainingTask
 from euhedral.tasks.targets import TargetLike, read_targets, split_outputs
 
 # Angstrom^3; volumes of atoms are around it.
@@ -280,6 +281,14 @@ class FrameworkTasks:
         label = metal_part(batch, graph).to(logits.dtype).index_select(0, graph.extra[SITE_ATOM])
         loss = self.weights[0] * F.mse_loss(void, graph.extra[VOID_FRACTION].to(void.dtype))
         return loss + self.weights[1] * F.binary_cross_entropy_with_logits(logits, label)
+
+
+def pretraining(config: Mapping[str, Any]) -> PretrainingTask:
+    """What a `MOFTransformer` with these arguments learns first."""
+    network = MOFTransformer(**config)
+    return PretrainingTask(
+        Pretraining(network), graph=network.graph, objective=FrameworkTasks(), prefix="network.", config=dict(config)
+    )
 
 
 def metal_part(batch: CrystalBatch, graph: Graph) -> Tensor:

@@ -27,9 +27,9 @@ Departures:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import torch
 import torch.nn.functional as F
@@ -42,6 +42,7 @@ from euhedral.nn.dense import MLP
 from euhedral.nn.scaling import TargetScaling
 from euhedral.nn.segments import segment_softmax, segment_sum
 from euhedral.representations.graphs import Graph, GraphSpec, Radius
+from euhedral.tasks.pretraining import PretrainingTask
 from euhedral.tasks.targets import TargetLike, read_targets, split_outputs
 
 # Angstrom by which the sphere is wider than its name, so that a shell at a round distance is inside it as a whole.
@@ -310,3 +311,11 @@ class MaskedDenoising:
         if bool(edges.any()):
             loss = loss + F.smooth_l1_loss(model.distance(scores[edges])[:, 0], clean[edges].norm(dim=1))
         return loss
+
+
+def pretraining(config: Mapping[str, Any]) -> PretrainingTask:
+    """What a `UniMOF` with these arguments learns first."""
+    network = UniMOF(**config)
+    return PretrainingTask(
+        Pretraining(network), graph=network.graph, objective=MaskedDenoising(), prefix="network.", config=dict(config)
+    )
