@@ -128,3 +128,16 @@ def test_every_element_has_a_place_of_its_own_in_the_table(tmp_path):
     _, file = draw_elements(tmp_path / "e", mean=mean, count=np.arange(119), unit="eV", title="t")
     assert "0.250" in file.read_text()
     assert "mean error (eV)" in file.read_text()
+
+
+@pytest.mark.filterwarnings("error::UserWarning")
+def test_a_title_with_a_long_path_leaves_room_for_the_picture(tmp_path):
+    rng = np.random.default_rng(0)
+    truth = rng.normal(size=2000)
+    files = draw_parity(
+        tmp_path / "parity", truth=truth, value=truth, bars=None, name="gap", unit="eV",
+        title=f"megnet, test part of {'/a/very/long/folder' * 8}, without sets: gap, 2,000 known\nmean error 0.1 eV",
+    )  # fmt: skip
+    image = pytest.importorskip("matplotlib.image")
+    height, width = image.imread(next(file for file in files if file.suffix == ".png")).shape[:2]
+    assert width < 1.5 * height  # the picture is about square, whatever its title

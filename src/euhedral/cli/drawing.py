@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,8 +38,21 @@ def dress(axes: Any, *, x: str, y: str, title: str = "") -> None:
     """Label axes and leave out the lines that say nothing."""
     axes.set_xlabel(x)
     axes.set_ylabel(y)
-    axes.set_title(title, fontsize=9, loc="left")
+    place = axes.get_subplotspec()
+    columns = place.get_gridspec().ncols if place is not None else 1
+    axes.set_title(wrapped(title, width=0.8 * axes.figure.get_figwidth() / columns), fontsize=9, loc="left")
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def wrapped(title: str, *, width: float) -> str:
+    """Break the lines of a title that is longer than a picture is wide, as one with a path may be.
+
+    Args:
+        title: of 9 points.
+        width: inches.
+    """
+    letters = max(12, round(15.0 * width))
+    return "\n".join(part for line in title.split("\n") for part in (textwrap.wrap(line, letters) or [""]))
 
 
 def save_figure(figure: Any, path: Path, *, forms: tuple[str, ...] = ("png",)) -> list[Path]:

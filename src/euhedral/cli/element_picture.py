@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from euhedral.cli.drawing import FAINT, INK, new_figure, save_figure
+from euhedral.cli.drawing import FAINT, INK, new_figure, save_figure, wrapped
 from euhedral.cli.fit_pictures import FORMS
 from euhedral.core.elements import MAX_NUMBER, SYMBOLS, element
 
@@ -73,5 +73,6 @@ def draw_elements(
     axes.axis("off")
     label = f"mean error{f' ({unit})' if unit else ''}"
     figure.colorbar(scale, ax=axes, label=label, shrink=0.6, aspect=25, extend="max")
-    axes.set_title(f"{title}\nin each cell: mean error, and of how many {of}", fontsize=9, loc="left")
+    told = wrapped(f"{title}\nin each cell: mean error, and of how many {of}", width=8.0)
+    axes.set_title(told, fontsize=9, loc="left")
     return save_figure(figure, path, forms=FORMS)

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from euhedral.cli.drawing import ACCENT, FAINT, INK, dress, new_figure, save_figure
+from euhedral.cli.drawing import ACCENT, FAINT, INK, dress, new_figure, save_figure, wrapped
 
 FORMS: Final = ("png", "svg")
 # Points up to which each is drawn, with its interval up to the second number; more are counted in hexagons.
@@ -156,7 +156,7 @@ def draw_spectra(
                 title=f"{what}: {ids[i]}, {error[i]:.3g}",
             )
     panels[0][0].legend(frameon=False, fontsize=7)
-    figure.suptitle(title, fontsize=9, x=0.01, ha="left")
+    figure.suptitle(wrapped(title, width=figure.get_figwidth()), fontsize=9, x=0.01, ha="left")
     return save_figure(figure, path, forms=FORMS)
 
 
@@ -211,7 +211,7 @@ def draw_learning(
         )
         if column == "loss" and len(networks) > 1:
             axes.legend(frameon=False, fontsize=7)
-    figure.suptitle(title, fontsize=9, x=0.01, ha="left")
+    figure.suptitle(wrapped(title, width=figure.get_figwidth()), fontsize=9, x=0.01, ha="left")
     return save_figure(figure, path, forms=FORMS)
 
 
