@@ -113,7 +113,8 @@ def test_it_learns_one_crystal_by_heart(crystals):
         optimizer.param_groups[0]["lr"] = 1e-2 * (1 - step / 200)
         optimizer.zero_grad()
         (-torch.stack(list(model.log_prob(one).values())).sum()).backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)  # as the paper trains; without it one start in four leaps away
+        # as the paper trains; without it one start in four leaps away
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
     results = model.sample_wyckoff(Request(n=20), rng=torch.Generator().manual_seed(0))
     alike = [
