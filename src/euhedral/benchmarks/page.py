@@ -171,7 +171,7 @@ def _errors(rows: Sequence[Row], *, title: str) -> str:
     axes.set_yticks(places, [row["system"] for row in rows], fontsize=8)
     if rows[-1]["high"] > 4.0 * rows[0]["low"] > 0.0:
         _logarithmic(axes.xaxis, scale=axes.set_xscale)
-    axes.set_xlabel(f"error: {title}. Brown: sees the composition alone; dashed: the best of these", fontsize=8)
+    axes.set_xlabel(f"error: {title}\nbrown: sees the composition alone; dashed: the best of these", fontsize=8)
     axes.set_ylim(-0.7, len(rows) - 0.3)
     axes.grid(axis="x", which="both", color=_LINE, alpha=0.25, linewidth=0.5)
     return _svg(figure)
