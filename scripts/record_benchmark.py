@@ -46,8 +46,12 @@ def main() -> None:
         for kind in ("results", "pairs"):
             write_atomically(TARGET / name / f"{kind}.parquet", content=(folder / f"{kind}.parquet").read_bytes())
         for job in sorted(path.parent for path in folder.glob("*/record.json")):
-            for kept in ("job.json", "record.json", "predictions.parquet"):
+            for kept in ("record.json", "predictions.parquet"):
                 write_atomically(TARGET / name / job.name / kept, content=(job / kept).read_bytes())
+            asked_of = json.loads((job / "job.json").read_text(encoding="utf-8"))
+            if asked_of.get("start"):  # where the weights lay is of this machine alone; the record says what they are
+                asked_of["start"] = Path(asked_of["start"]).name
+            write_atomically(TARGET / name / job.name / "job.json", content=json.dumps(asked_of) + "\n")
         described = {"machine": machine, "failures": failures(protocol(name), out=asked.folder)}
         write_atomically(TARGET / name / "machine.json", content=json.dumps(described, indent=1) + "\n")
 
