@@ -90,5 +90,5 @@ def test_a_page_names_the_source_of_settings_and_the_weights_that_a_network_bega
     ]
     text = page(asked, results=results, pairs=[])["index.md"]
     assert "megnet: kgcnn, doi:10.1016/j.simpa.2021.100095" in text
-    assert "megnet-from-own: begins from weights of mp-20 without matbench-phonons" in text
+    assert "megnet-from-own begins from weights of mp-20 without matbench-phonons" in text
     assert "schnet: kgcnn" not in text  # no result of it stands there

@@ -16,6 +16,8 @@ from euhedral.benchmarks.runner import failures, folder_of, jobs_of, run
 from euhedral.core.locking import lock_folder
 from euhedral.data import load
 from euhedral.errors import InvalidRequestError, UnknownNameError
+from euhedral.tasks.weights import save_weights
+from euhedral.training.pretraining import pretrain
 from euhedral.training.recipes import EnsembleRecipe, train_ensemble
 from euhedral.training.seen import material_keys
 from euhedral.training.settings import TrainingSettings
@@ -90,7 +92,8 @@ def weights(tmp_path):
 
 def test_networks_that_begin_from_weights_share_the_time_and_answer_together(tmp_path, weights):
     asked = protocol("sample")
-    start = replace(weights, trained_on=torch.zeros(0, dtype=torch.int64)).save(tmp_path / "pretrained")
+    learnt = list(parts_of(asked, split=asked.splits[0]).train)[:40]
+    start = replace(weights, trained_on=material_keys(learnt)).save(tmp_path / "pretrained")
     job = Job(
         protocol="sample", system="cgcnn", split=asked.splits[0], seed=0, minutes=0.02, start=str(start), members=2
     )
@@ -110,6 +113,25 @@ def test_weights_that_know_a_test_crystal_are_refused_as_a_start(tmp_path, weigh
     job = Job(protocol="sample", system="cgcnn", split=asked.splits[0], seed=0, minutes=0.02, start=str(start))
     with pytest.raises(InvalidRequestError, match=r"learnt from 3 of the .* test crystals; train it without"):
         perform(job, folder=tmp_path / "sample" / job.name)
+
+
+def test_weights_that_do_not_tell_what_they_learnt_from_are_refused_as_a_start(tmp_path, weights):
+    start = replace(weights, trained_on=torch.zeros(0, dtype=torch.int64)).save(tmp_path / "pretrained")
+    job = Job(protocol="sample", system="cgcnn", split="official", seed=0, minutes=0.02, start=str(start))
+    with pytest.raises(InvalidRequestError, match="does not tell which materials"):
+        perform(job, folder=tmp_path / "sample" / job.name)
+
+
+def test_weights_without_labels_are_a_start_too(tmp_path):
+    asked = protocol("sample")
+    learnt = list(parts_of(asked, split=asked.splits[0]).train)[:40]
+    settings = TrainingSettings(epochs=1, batch_size=20)
+    weights = pretrain("crysgnn", crystals=learnt, settings=settings, work=tmp_path / "work", config={"width": 8})
+    start = save_weights(tmp_path / "pretrained", weights=weights)
+    job = Job(protocol="sample", system="crysgnn", split=asked.splits[0], seed=0, minutes=0.02, start=str(start))
+    record = perform(job, folder=tmp_path / "sample" / job.name)
+    assert json.loads(record["config"]) == {"width": 8}
+    assert "without labels" in record["start"]
 
 
 def test_a_split_that_the_protocol_does_not_have_is_refused():

@@ -24,7 +24,7 @@ from euhedral.training.graph_set import GraphSet
 from euhedral.training.loggers import Journal
 from euhedral.training.loop import fit
 from euhedral.training.predictor import Predictor, weights_folder
-from euhedral.training.recipes import BOUNDS, EnsembleRecipe, begin_from, calibrate, learnt_from
+from euhedral.training.recipes import BOUNDS, EnsembleRecipe, begin_from, calibrate, learnt_from, size_of
 from euhedral.training.seen import unseen
 from euhedral.training.settings import settings_of
 
@@ -123,16 +123,18 @@ def _start(job: Job, *, test: Sequence[Crystal]) -> tuple[dict[str, Any], str]:
     weights = load_weights(weights_folder(job.start))
     if weights.system != job.system:
         raise InvalidRequestError(f"{job.start} holds weights of {weights.system}, not of {job.system}")
-    known = len(test) - len(unseen(test, seen=learnt_from(job.start)))
+    seen = learnt_from(job.start)
+    if not len(seen):
+        raise InvalidRequestError(
+            f"{job.start} does not tell which materials it learnt from, so that test crystals may be among them; train it again"
+        )
+    known = len(test) - len(unseen(test, seen=seen))
     if known:
         raise InvalidRequestError(
             f"{job.start} learnt from {known:,} of the {len(test):,} test crystals; train it without these data "
             "(euhedral train --without DATA_SET)"
         )
-    config = {name: value for name, value in weights.config.items() if name not in ("targets", "draws", "evidence")}
-    learnt = ", ".join(target if isinstance(target, str) else target["name"] for target in weights.config["targets"])
-    how = weights.card.get("training", {})
-    return (
-        config,
-        f"weights of {weights.card.get('data', 'data that they do not tell')} ({learnt}; {how.get('settings', 'settings not told')})",
-    )
+    named = weights.config.get("targets", ())
+    learnt = ", ".join(one if isinstance(one, str) else one["name"] for one in named) or "without labels"
+    how, data = weights.card.get("training", {}), weights.card.get("data", "data that they do not tell")
+    return size_of(weights), f"weights of {data} ({learnt}; {how.get('settings', 'settings not told')})"

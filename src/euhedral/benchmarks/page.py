@@ -57,10 +57,9 @@ def page(
             f"Hyperparameters that were published for these data, instead of those of the system's paper: {told}.",
             "",
         ]
-    lines += [
-        f"- {name}: begins from {start}; no test material among them." for name, start in
-        dict.fromkeys((row["system"], row["start"]) for row in results if row.get("start"))
-    ]  # fmt: skip
+    begun = dict.fromkeys((row["system"], row["start"]) for row in results if row.get("start"))
+    for name, start in begun:
+        lines += [f"{name} begins from {start}; no test material is among them.", ""]
     runs = len(asked.splits) * len(asked.seeds)
     partly = {row["system"]: row["folds"] for row in results if row.get("folds", runs) < runs}
     if partly:
