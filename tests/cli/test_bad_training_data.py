@@ -148,7 +148,7 @@ def test_a_pattern_of_files_is_trained_on_and_units_that_are_stated_head_the_tab
 @pytest.mark.parametrize(
     ("more", "match"),
     [
-        (["--unit", "Angstrom"], 'expected "target=unit"'),
+        (["--unit", "Angstrom"], "expected name=value, as band_gap=eV"),
         (["--unit", "sides=Angstrom"], "did you mean side"),
         (["--set", "width"], "expected name=value"),
         (["--set", "hiden_width=8"], "no such argument; it takes .*hidden_width"),
@@ -192,6 +192,21 @@ def test_materials_of_another_set_are_left_out_and_the_network_has_the_size_that
     assert "learning_rate=0.003" in settings
     assert "HuberLoss" in settings
     assert json.loads((folder / "out" / "config.json").read_text())["config"]["atom_width"] == 8
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        ["--set", "layers=2"],
+        ["--training", "batch_size=8"],
+        ["--device", "cuda"],
+        ["--evidence", "0.1"],
+        ["--draws", "2"],
+    ],
+)
+def test_options_that_a_generator_does_not_take_are_refused_and_not_forgotten(folder, more):
+    with pytest.raises(InvalidRequestError, match=f"crystalformer does not take {more[0]}"):
+        CliRunner().invoke(app, ["train", "crystalformer", *more, "--out", str(folder / "g")], catch_exceptions=False)
 
 
 def test_a_class_that_is_seen_once_is_told_and_no_reason_to_stop(folder):

@@ -102,7 +102,7 @@ def train(
 ) -> None:
     """Train a system; the same command on the same folder goes on where it stopped."""
     from euhedral.cli.device import device_of
-    from euhedral.errors import unknown_name
+    from euhedral.errors import InvalidRequestError, unknown_name
     from euhedral.models.registry import ROWS
     from euhedral.training.recipes import EnsembleRecipe
 
@@ -111,6 +111,14 @@ def train(
         raise unknown_name(
             "system that can be trained", system, [*known, "crystalformer"], where="euhedral systems --task property"
         )
+    if system == "crystalformer":
+        given = {
+            "--set": setting, "--training": training, "--draws": draws, "--evidence": evidence is not None,
+            "--device": device != "cpu",
+        }  # fmt: skip
+        for option, is_given in given.items():
+            if is_given:
+                raise InvalidRequestError(f"{system} does not take {option}; leave it out")
     with progress(quiet=quiet, lines=True) as advance:
         advance("reading", 0, None)
         whole, named = open_data(data, labels=labels, targets=target, units=unit or ())

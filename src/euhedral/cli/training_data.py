@@ -50,7 +50,7 @@ def open_data(
         raise InvalidRequestError(
             f"--labels is for structure files; {data} carries its labels itself, leave --labels out"
         )
-    stated = _stated(units)
+    stated = dict(_pair(text, option="--unit", example="band_gap=eV") for text in units)
     if stated and named:
         raise InvalidRequestError(f"--unit is for your own data; {data} states its units, leave --unit out")
     if named:
@@ -60,14 +60,11 @@ def open_data(
     return from_files(path, labels=labels, targets=targets, units=stated), False
 
 
-def _stated(units: Sequence[str]) -> dict[str, str]:
-    found = {}
-    for text in units:
-        name, equals, unit = text.partition("=")
-        if not equals or not name:
-            raise InvalidRequestError(f'--unit {text!r}: expected "target=unit", as band_gap=eV')
-        found[name] = unit
-    return found
+def _pair(text: str, *, option: str, example: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise InvalidRequestError(f"{option} {text!r}: expected name=value, as {example}")
+    return name, value
 
 
 def parts_of(whole: Dataset, named: bool, *, split: str) -> Mapping[str, Dataset]:
@@ -116,9 +113,7 @@ def pairs_of(texts: Sequence[str], *, option: str) -> dict[str, Any]:
 
     found: dict[str, Any] = {}
     for text in texts:
-        name, equals, value = text.partition("=")
-        if not equals or not name:
-            raise InvalidRequestError(f"{option} {text!r}: expected name=value, as width=128")
+        name, value = _pair(text, option=option, example="width=128")
         try:
             found[name] = json.loads(value)
         except json.JSONDecodeError:
