@@ -191,7 +191,7 @@ def _optimizer(model: nn.Module, schedule: Schedule) -> torch.optim.AdamW:
     others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
     return torch.optim.AdamW(
         [{"params": matrices, "weight_decay": schedule.weight_decay}, {"params": others, "weight_decay": 0.0}],
-        lr=schedule.rate, betas=(0.9, 0.98),
+        lr=schedule.rate, betas=(0.9, 0.98), fused=True,
     )  # fmt: skip
 
 

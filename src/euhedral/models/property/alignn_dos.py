@@ -238,7 +238,7 @@ def fit_autoencoder(
     with torch.random.fork_rng(devices=[spectra.device] if spectra.device.type == "cuda" else []):
         torch.manual_seed(seed)
         autoencoder = SpectrumAutoencoder(spectra.shape[1], widths=widths, code=code, height=height).to(spectra)
-        optimizer = torch.optim.AdamW(autoencoder.parameters(), lr=learning_rate, weight_decay=1e-4)
+        optimizer = torch.optim.AdamW(autoencoder.parameters(), lr=learning_rate, weight_decay=1e-4, fused=True)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=steps)
         for _ in range(steps):
             one, other = spectra[torch.randint(len(spectra), (2, batch_size), device=spectra.device)]
