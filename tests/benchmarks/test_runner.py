@@ -1,5 +1,5 @@
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,7 @@ from euhedral.benchmarks.runner import failures, folder_of, jobs_of, run
 from euhedral.core.locking import lock_folder
 from euhedral.data import load
 from euhedral.errors import InvalidRequestError, UnknownNameError
-from euhedral.tasks.weights import save_weights
+from euhedral.tasks.weights import load_weights, save_weights
 from euhedral.training.pretraining import pretrain
 from euhedral.training.recipes import EnsembleRecipe, train_ensemble
 from euhedral.training.seen import material_keys
@@ -56,6 +56,31 @@ def test_a_job_that_another_process_is_at_is_left_to_it(tmp_path, events, report
     lock.close()
     run(jobs, out=tmp_path, threads=1, report=report)
     assert events[-1][1] == "done"
+
+
+def test_results_of_other_minutes_are_not_taken_for_those_asked_for(tmp_path, report):
+    run(jobs_of(protocol("sample"), systems=["constant"]), out=tmp_path, threads=1, report=report)
+    shorter = jobs_of(protocol("sample"), systems=["constant"], minutes=0.5)
+    with pytest.raises(InvalidRequestError, match=r"of the protocol's minutes, asked for were those of 0\.5 minutes"):
+        run(shorter, out=tmp_path, threads=1, report=report)
+
+
+def test_results_that_began_from_other_weights_of_the_same_name_are_told_apart(tmp_path, report, weights):
+    for place in ("a", "b"):
+        replace(weights, card={"place": place}).save(tmp_path / place / "mine")
+    tensors = load_weights(tmp_path / "b" / "mine")
+    save_weights(tmp_path / "b" / "mine", weights=replace(tensors, tensors={**tensors.tensors, "more": torch.ones(1)}))
+    first, other = (
+        jobs_of(protocol("sample"), systems=["cgcnn"], start=str(tmp_path / place / "mine"))[0] for place in ("a", "b")
+    )
+    assert first.name == other.name
+    folder = folder_of(first, out=tmp_path)
+    folder.mkdir(parents=True)
+    (folder / "job.json").write_text(json.dumps(asdict(first)))
+    (folder / "record.json").write_text("{}")
+    run([first], out=tmp_path, threads=1, report=report)
+    with pytest.raises(InvalidRequestError, match="other weights of the name mine"):
+        run([other], out=tmp_path, threads=1, report=report)
 
 
 def test_a_network_is_trained_within_the_budget_and_placed_beside_the_constant(tmp_path):

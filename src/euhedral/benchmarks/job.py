@@ -42,6 +42,7 @@ class Job:
         minutes: of training; the protocol's where None.
         start: weights to begin from: a shipped name or a folder; none when empty.
         members: networks whose mean answers; they share the minutes.
+        start_sha256: of these weights, so that others of the same name are not taken for them.
     """
 
     protocol: str
@@ -51,6 +52,7 @@ class Job:
     minutes: float | None = None
     start: str = ""
     members: int = 1
+    start_sha256: str = ""
 
     @property
     def label(self) -> str:
@@ -102,7 +104,7 @@ def perform(job: Job, *, folder: Path) -> dict[str, Any]:
     _write_predictions(folder / PREDICTIONS, crystals=test, outcome=outcome, names=tuple(asked.kinds))
     record = {
         "protocol": job.protocol, "version": asked.version, "system": job.label, "row": job.system, "split": job.split, "seed": job.seed,
-        "train": len(parts.train), "validation": len(parts.validation), "test": len(test), **outcome.costs,
+        "train": len(parts.train), "validation": len(parts.validation), "test": len(test), "start_sha256": job.start_sha256, **outcome.costs,
         "peak_memory_mb": _peak_memory(),
     }  # fmt: skip
     write_atomically(folder / RECORD, content=json.dumps(record, indent=1) + "\n")

@@ -15,7 +15,7 @@ from euhedral.benchmarks.baselines import BASELINES
 from euhedral.benchmarks.job import RECORD, Job
 from euhedral.benchmarks.protocol import Protocol
 from euhedral.core.writing import write_atomically
-from euhedral.errors import unknown_name
+from euhedral.errors import InvalidRequestError, RunFolderError, unknown_name
 
 FAILURE: Final = "failure.json"
 
@@ -39,11 +39,18 @@ def jobs_of(
 
     Raises:
         UnknownNameError: the protocol has no such split.
+        MissingDataError: there are no weights where they should be.
     """
     for split in splits:
         if split not in asked.splits:
             raise unknown_name(f"split of {asked.name}", split, asked.splits, where="euhedral benchmark --list")
     chosen = [split for split in asked.splits if not splits or split in splits]
+    digest = ""
+    if start:
+        from euhedral.tasks.weights import weights_sha256
+        from euhedral.training.predictor import weights_folder
+
+        digest = weights_sha256(weights_folder(start))
     return [
         Job(
             protocol=asked.name,
@@ -53,6 +60,7 @@ def jobs_of(
             minutes=minutes,
             start=start if system not in BASELINES else "",
             members=members if system not in BASELINES else 1,
+            start_sha256=digest if system not in BASELINES else "",
         )
         for seed in asked.seeds
         for split in chosen
@@ -71,13 +79,17 @@ def run(jobs: Sequence[Job], *, out: Path, threads: int, report: Report, at_once
         at_once: jobs that run side by side; more than the processor has cores for only makes each slower.
 
     Raises:
+        InvalidRequestError: what is recorded in the folder was asked for in other words: other minutes, other weights to begin from.
         RunFolderError: the folder cannot be written.
     """
     from concurrent.futures import ThreadPoolExecutor
 
     waiting = []
     for job in jobs:
-        if (folder_of(job, out=out) / RECORD).exists():
+        folder = folder_of(job, out=out)
+        if (folder / RECORD).exists() or any(folder.glob("checkpoint*")):
+            _check_same(job, folder=folder)
+        if (folder / RECORD).exists():
             report(job, "skipped", "done before")
         else:
             waiting.append(job)
@@ -88,6 +100,26 @@ def run(jobs: Sequence[Job], *, out: Path, threads: int, report: Report, at_once
                 future.result()
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _check_same(job: Job, *, folder: Path) -> None:
+    try:
+        before = Job(**json.loads((folder / "job.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise RunFolderError(f"{folder}/job.json is no job: {error}; choose another --out folder") from error
+    if before.minutes != job.minutes:
+        raise InvalidRequestError(
+            f"{folder} holds results of {_minutes(before)}, asked for were those of {_minutes(job)}; choose another --out folder"
+        )
+    # records from before the digest was kept do not tell
+    if before.start_sha256 and before.start_sha256 != job.start_sha256:
+        raise InvalidRequestError(
+            f"{folder} holds results that began from other weights of the name {Path(job.start).name}; choose another --out folder"
+        )
+
+
+def _minutes(job: Job) -> str:
+    return "the protocol's minutes" if job.minutes is None else f"{job.minutes:g} minutes"
 
 
 def _in_own_process(job: Job, *, out: Path, threads: int, report: Report) -> None:

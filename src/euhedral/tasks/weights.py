@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -58,6 +59,19 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def weights_sha256(folder: str | Path) -> str:
+    """Digest the tensors of a folder of weights.
+
+    Raises:
+        MissingDataError: they are not there.
+    """
+    file = Path(folder) / "weights.safetensors"
+    try:
+        return hashlib.sha256(file.read_bytes()).hexdigest()
+    except OSError as error:
+        raise MissingDataError(f"no weights in {folder}: {file.name} cannot be read ({error.strerror})") from error
 
 
 def load_weights(folder: str | Path) -> Weights:
