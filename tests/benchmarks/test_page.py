@@ -92,3 +92,15 @@ def test_a_page_names_the_source_of_settings_and_the_weights_that_a_network_bega
     assert "megnet: kgcnn, doi:10.1016/j.simpa.2021.100095" in text
     assert "megnet-from-own begins from weights of mp-20 without matbench-phonons" in text
     assert "schnet: kgcnn" not in text  # no result of it stands there
+
+
+def test_a_score_stands_beside_what_is_in_print_for_the_same_folds():
+    asked = protocol("matbench-phonons")
+    results = [
+        {**network("megnet", "last_phdos_peak", 30.0, beats=None), "splits": "fold-0, fold-2", "folds": 2},
+        {**network("roost", "last_phdos_peak", 80.0, beats=None), "splits": "fold-0", "folds": 1},
+    ]
+    text = page(asked, results=results, pairs=[])["index.md"]
+    assert "| megnet | 30 | 27 to 33 | 0.900 | 28.44 |" in text  # (31.6159 + 25.2700) / 2
+    assert "| roost | 80 | 72 to 88 | 0.900 | - |" in text
+    assert "megnet 28.76 (28.44 on fold-0, fold-2)" in text

@@ -1,3 +1,5 @@
+from importlib.resources import files
+
 import numpy as np
 import pytest
 
@@ -63,3 +65,9 @@ def test_hyperparameters_that_were_published_for_the_data_fit_the_system():
             assert special["source"]
             found += 1
     assert found
+
+
+def test_a_published_figure_for_some_of_the_splits_only_is_refused():
+    text = (files("euhedral.benchmarks") / "protocols" / "matbench-phonons.toml").read_text(encoding="utf-8")
+    with pytest.raises(FileFormatError, match="mine has 2 published figures, expected one for each of 5 splits"):
+        read_protocol(text + "mine = [1.0, 2.0]\n", where="mine.toml")

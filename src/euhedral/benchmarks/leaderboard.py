@@ -35,7 +35,7 @@ class Entry:
         scores: {target: score over all folds pooled}.
         r2: {target: R2 over all folds pooled}; empty for classes.
         folds: how many.
-        costs: means over the jobs, and the weights that they began from in words.
+        costs: means over the jobs, and in words the weights that they began from and the splits.
         beats_composition: {target: comparison with the best that sees the composition alone}; empty for those themselves.
     """
 
@@ -228,4 +228,5 @@ def _means(records_of_system: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         for name in names
         if all(record.get(name) is not None for record in records_of_system)
     }
-    return {**means, "start": records_of_system[0].get("start", "")}
+    splits = dict.fromkeys(record["split"] for record in records_of_system)
+    return {**means, "start": records_of_system[0].get("start", ""), "splits": ", ".join(splits)}

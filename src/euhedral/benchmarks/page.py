@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from euhedral.benchmarks.protocol import Protocol
+from euhedral.benchmarks.protocol import Protocol, in_print
 from euhedral.errors import MissingDependencyError
 
 Row = Mapping[str, Any]
@@ -72,20 +72,21 @@ def page(
         lines += [machine, ""]
     files = {"index.md": ""}
     for place, target in enumerate(asked.kinds):
-        shown = asked.published if place == 0 else {}
         own = sorted((row for row in results if row["target"] == target), key=lambda row: row["error"])
         unit = own[0].get("unit") or ""
         name = f"{asked.name}-{target}"
         lines += [f"## {target}", "", f"![Errors]({name}.svg)", ""]
-        lines += _table(own, pairs=[pair for pair in pairs if pair["target"] == target], published=shown, unit=unit)
+        printed = {
+            row["system"]: in_print(asked, name=row["system"], splits=_splits(row, asked)) for row in own if place == 0
+        }
+        lines += _table(own, pairs=[pair for pair in pairs if pair["target"] == target], printed=printed, unit=unit)
         files[f"{name}.svg"] = _errors(own, title=f"{target}{f' ({unit})' if unit else ''}")
     networks = [row for row in results if row["target"] == next(iter(asked.kinds)) and row.get("seconds_per_epoch")]
     if networks:
         lines += ["## Cost", "", f"![Error and cost]({asked.name}-cost.svg)", "", *_costs(networks)]
         files[f"{asked.name}-cost.svg"] = _against_cost(networks)
     if asked.published:
-        told = ", ".join(f"{name} {value:g}" for name, value in asked.published.items())
-        lines += [f"In print for these data, first target, with the training that each paper gives: {told}.", ""]
+        lines += [_all_in_print(asked, results), ""]
     for job, why in failures:
         lines += [f"- failed: {job}: {why}"]
     files["index.md"] = "\n".join(lines).rstrip() + "\n"
@@ -103,7 +104,25 @@ def _budget(asked: Protocol, rows: Sequence[Row]) -> str:
     return f"**{', '.join(f'{minutes:g}' for minutes in given)} minutes for some systems, which is not the protocol's time** ({own}),"
 
 
-def _table(rows: Sequence[Row], *, pairs: Sequence[Row], published: Mapping[str, float], unit: str) -> list[str]:
+def _splits(row: Row, asked: Protocol) -> Sequence[str]:
+    return row["splits"].split(", ") if row.get("splits") else asked.splits
+
+
+def _all_in_print(asked: Protocol, rows: Sequence[Row]) -> str:
+    """What is in print, over all splits and over those that are finished here."""
+    done = [split for split in asked.splits if any(split in _splits(row, asked) for row in rows)]
+    told = []
+    for name in asked.published:
+        whole, here = (in_print(asked, name=name, splits=splits) for splits in (asked.splits, done))
+        told.append(f"{name} {whole:.4g}" + (f" ({here:.4g} on {', '.join(done)})" if here != whole else ""))
+    where = f", from {asked.published_in}" if asked.published_in else ""
+    return (
+        f"In print for these data, first target, with the training that each paper gives: {', '.join(told)}{where}. "
+        "The column *in print* is of the same splits as the score beside it, where print tells them apart."
+    )
+
+
+def _table(rows: Sequence[Row], *, pairs: Sequence[Row], printed: Mapping[str, float | None], unit: str) -> list[str]:
     best = rows[0]["system"]
     beside = {pair["second"]: pair["p"] for pair in pairs if pair["first"] == best}
     lines = [
@@ -115,10 +134,10 @@ def _table(rows: Sequence[Row], *, pairs: Sequence[Row], published: Mapping[str,
         worse = "-" if p is None else f"yes (p {_p(p)})" if p < _LEVEL else f"not shown (p {_p(p)})"
         coverage = row["coverage"]
         r2 = "-" if row.get("r2") is None else f"{row['r2']:.3f}"
-        printed = f"{published[row['system']]:.4g}" if row["system"] in published else "-"
+        known = printed.get(row["system"])
         epochs = f"{row['epochs']:.3g} of {row['published_epochs']:.0f}" if row.get("epochs") else "-"
         lines.append(
-            f"| {row['system']} | {row['error']:.4g} | {row['low']:.4g} to {row['high']:.4g} | {r2} | {printed} | {worse} | "
+            f"| {row['system']} | {row['error']:.4g} | {row['low']:.4g} to {row['high']:.4g} | {r2} | {'-' if known is None else f'{known:.4g}'} | {worse} | "
             f"{_beats(row)} | {'-' if math.isnan(coverage) else f'{coverage:.1%}'} | {epochs} |"
         )
     return [

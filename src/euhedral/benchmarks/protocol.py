@@ -42,7 +42,8 @@ class Protocol:
             splits have some; where results are held against figures in print, they stay.
         hyperparameters: {system: {"config", "training", "source"}} that were published for these very data, where those of the
             system's own paper are for others.
-        published: figures in print for the same data and split, by system or source, for the first target.
+        published: figures in print for the same data, by system or source, for the first target: one, or one for each of the splits.
+        published_in: where they are in print.
         note: what to know before comparing.
     """
 
@@ -61,7 +62,8 @@ class Protocol:
     test_crystals: int | None = None
     unseen_only: bool = False
     hyperparameters: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: MappingProxyType({}))
-    published: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    published: Mapping[str, float | Sequence[float]] = field(default_factory=lambda: MappingProxyType({}))
+    published_in: str = ""
     note: str = ""
 
     @property
@@ -125,7 +127,26 @@ def read_protocol(text: str, *, where: str) -> Protocol:
     except (tomllib.TOMLDecodeError, TypeError) as error:
         raise FileFormatError(f"{where} is no protocol: {error}") from error
     _ = read.kinds
+    for name, value in read.published.items():
+        if isinstance(value, Sequence) and len(value) != len(read.splits):
+            raise FileFormatError(
+                f"{where}: {name} has {len(value)} published figures, expected one for each of {len(read.splits)} splits"
+            )
     return read
+
+
+def in_print(asked: Protocol, *, name: str, splits: Sequence[str]) -> float | None:
+    """What is in print of a system for these splits: the mean over them, or the one figure that there is; None without any.
+
+    Args:
+        asked: the protocol.
+        name: a system or a source.
+        splits: of the protocol.
+    """
+    value = asked.published.get(name)
+    if not isinstance(value, Sequence):
+        return value
+    return sum(value[asked.splits.index(split)] for split in splits) / len(splits)
 
 
 def parts_of(asked: Protocol, *, split: str) -> Parts:
