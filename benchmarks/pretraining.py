@@ -1,6 +1,7 @@
 """Does pre-training without labels help where labels are few? CrysGNN, CrysDiff and Uni-MOF with and without, on equal terms.
 
     python benchmarks/pretraining.py [--labels 1000] [--minutes 10] [--pretraining-minutes 20] [--seeds 0 1 2]
+        [--pretraining-rate 0.003]
 
 Labelled crystals are a random part of the training split of MP-20, test crystals a random part of its test split. Pre-training sees
 the structures of the training split, without those that are materials of the test split (`Dataset.without`), and none of their
@@ -52,9 +53,17 @@ CONFIGS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-def pretrained(system: str, structures: list[Crystal], *, minutes: float) -> tuple[PretrainingTask, dict[str, Any]]:
+def pretrained(
+    system: str,
+    structures: list[Crystal],
+    *,
+    minutes: float,
+    rate: float | None,
+) -> tuple[PretrainingTask, dict[str, Any]]:
     """Pre-train within the minutes given."""
     published = settings_of(row(system).pretraining_settings, whose=system)
+    if rate is not None:
+        published = replace(published, optimizer=replace(published.optimizer, learning_rate=rate))  # type: ignore[type-var]
     torch.manual_seed(1000)
     task = row(system).load_pretraining()(CONFIGS[system])
     model, objective = task.module, task.objective
@@ -70,7 +79,7 @@ def pretrained(system: str, structures: list[Crystal], *, minutes: float) -> tup
     return task, {
         "structures": len(data), "graph_seconds": round(graphs, 1), "seconds": round(time.perf_counter() - began, 1),
         "epochs": round(settings.length(len(data))[0] * settings.batch_size / len(data), 2),
-        "published": str(published), "config": CONFIGS[system], "first_loss": history[0].loss, "last_loss": history[-1].loss,
+        "settings": str(settings), "config": CONFIGS[system], "first_loss": history[0].loss, "last_loss": history[-1].loss,
     }  # fmt: skip
 
 
@@ -100,6 +109,12 @@ def main() -> None:
     parser.add_argument("--target", default="formation_energy_per_atom")
     parser.add_argument("--minutes", type=float, default=10.0, help="for each network with labels")
     parser.add_argument("--pretraining-minutes", type=float, default=20.0)
+    parser.add_argument(
+        "--pretraining-rate",
+        type=float,
+        default=None,
+        help="learning rate of pre-training instead of the published one",
+    )
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path, default=OUT)
@@ -122,12 +137,12 @@ def main() -> None:
         "systems": json.loads(options.out.read_text(encoding="utf-8"))["systems"] if options.out.exists() else {},
     }  # fmt: skip
     for system in options.systems:
-        task, costs = pretrained(system, structures, minutes=options.pretraining_minutes)
+        task, costs = pretrained(system, structures, minutes=options.pretraining_minutes, rate=options.pretraining_rate)
         print(system, "pre-trained", json.dumps(costs), flush=True)
         ways = ("scratch", "finetuned", *(["distilled"] if system == "crysgnn" else []))
         asked = {
             "target": options.target, "labels": options.labels, "test": len(test), "seeds": options.seeds, "minutes": options.minutes,
-            "pretraining_minutes": options.pretraining_minutes,
+            "pretraining_minutes": options.pretraining_minutes, "pretraining_rate": options.pretraining_rate,
         }  # fmt: skip
         table: dict[str, Any] = {"asked": asked, "pretraining": costs, **{way: [] for way in ways}}
         for seed in options.seeds:
