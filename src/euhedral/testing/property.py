@@ -43,7 +43,9 @@ _VISIBLE: Final = 1e-9
 
 
 def outputs_are_named(model: PropertyModel, crystals: Mapping[str, Crystal]) -> None:
-    """Every target has one finite value a crystal or atom, of the form that its kind says, and nothing else is given."""
+    """Every target has one finite value a crystal or atom, of the form that its kind says; none is asked for as a condition."""
+    asked = {*getattr(model, "inputs", ()), *getattr(model, "site_inputs", ())} & set(model.targets)
+    assert not asked, f"the model wants to be given what it predicts: {', '.join(sorted(asked))}"
     chosen = _small(crystals)
     values = _predict(model, chosen)
     assert set(values) == set(model.targets), f"the model promises {model.targets} and gives {tuple(values)}"

@@ -103,7 +103,7 @@ class GMTNet(nn.Module):
         self.layers = nn.ModuleList(NodeTransformer(width, edge_width=width, normalise=False) for _ in range(n_layers))
         self.narrow = nn.Linear(width, scalars)
         self.tensors = nn.ModuleDict()
-        self.inputs: dict[str, int] = {}
+        self.crystal_widths: dict[str, int] = {}
         last = []
         for name, kind in self.kinds.items():
             if isinstance(kind, CartesianTensor):
@@ -113,7 +113,7 @@ class GMTNet(nn.Module):
             else:
                 needed = irreps(f"{scalars}x0e")
                 self.tensors[str(len(last))] = nn.Sequential(nn.Softplus(), nn.Linear(scalars, kind.outputs))
-            self.inputs[name] = needed.dim
+            self.crystal_widths[name] = needed.dim
             last.append(str(needed))
         v, s = channels, scalars
         sequence = [
@@ -136,7 +136,7 @@ class GMTNet(nn.Module):
                 features, harmonics, radial, source=graph.source, target=graph.target, rows=graph.extra[EDGE_LENGTH]
             )
         crystals = segment_mean(features, owner=batch.crystal_idx, n=len(batch))
-        parts = crystals.split(list(self.inputs.values()), dim=1)
+        parts = crystals.split(list(self.crystal_widths.values()), dim=1)
         values = torch.cat([head(part) for head, part in zip(self.tensors.values(), parts, strict=True)], dim=1)
         found = split_outputs(self.scaling(values), kinds=self.kinds)
         if not self.enforce:
