@@ -27,7 +27,7 @@ def test_a_trained_row_predicts_crystals_without_labels(row, tmp_path):
     given = dict.fromkeys(getattr(tiny, "inputs", ()), 0.5)
     plain = list(load("mp-20-sample").split("official")["train"])[:32]
     plain = [
-        crystal.replace(props=given, site={name: crystal.numbers % 2 for name in getattr(tiny, "site_inputs", ())})
+        crystal.replace(props=given, site=dict.fromkeys(getattr(tiny, "site_inputs", ()), crystal.numbers % 2))
         for crystal in plain
     ]
     labelled = [
@@ -36,7 +36,7 @@ def test_a_trained_row_predicts_crystals_without_labels(row, tmp_path):
     ]
     recipe = EnsembleRecipe(
         system=row.name, members=1, config={name: value for name, value in row.tiny.items() if name != "targets"},
-        targets=[one for one in row.tiny.get("targets", tiny.targets) if isinstance(one, str) or one["name"] in kinds],
+        targets=list(kinds.values()),
         settings=TrainingSettings(epochs=1, batch_size=9, schedule=Constant(), clip=1.0),
     )  # fmt: skip
     predictor = train_ensemble(recipe, train=labelled[:18], validation=labelled[18:28], work=tmp_path / "work")
