@@ -247,7 +247,7 @@ def _train_property(
     from euhedral.cli.result_pictures import leave_pictures
     from euhedral.models.registry import row
     from euhedral.training.loggers import HISTORY, Journal
-    from euhedral.training.recipes import learnt_from, report_on, train_ensemble
+    from euhedral.training.recipes import learnt_from, report_on, targets_learnt, train_ensemble
     from euhedral.training.settings import altered, settings_of
 
     system, start, members = recipe.system, recipe.start, recipe.members
@@ -268,9 +268,11 @@ def _train_property(
             f"network {member + 1} of {members}, loss {epoch.loss:.4g}{errors}, epoch", epoch.epoch, settings.epochs
         )
 
-    seen = learnt_from(start)
+    seen, before = learnt_from(start), targets_learnt(start)
+    others = before is not None and not {target["name"] for target in chosen} & set(before)
     validation, test = (
-        not_seen(parts[part], seen=seen, what=f"{part} part of {data}", whose=start) for part in ("val", "test")
+        not_seen(parts[part], seen=seen, what=f"{part} part of {data}", whose=start, only_other_targets=others)
+        for part in ("val", "test")
     )
     journal = Journal(out, kinds=log)
     advance("finding neighbours", 0, None)

@@ -126,7 +126,8 @@ def config_of(settings: Sequence[str], *, system: str) -> dict[str, Any]:
 
     Raises:
         UnknownNameError: the network has no such argument.
-        InvalidRequestError: there is no "=", or the value is of another kind than the one that stands where none is given.
+        InvalidRequestError: there is no "=", or the value is of another kind than the one that stands where none is given, or below
+            zero where that one is above.
     """
     import inspect
 
@@ -141,10 +142,16 @@ def config_of(settings: Sequence[str], *, system: str) -> dict[str, Any]:
         kinds = (int, float) if type(usual) is float else type(usual)
         if type(usual) in (int, float, bool, str) and not isinstance(value, kinds):
             raise InvalidRequestError(f"--set {name}={value}: expected a value like {usual!r}")
+        # a count of layers may be none; widths, lengths and numbers of neighbours may not
+        fewest = "at least 0" if name.startswith("n_") else "above 0"
+        if type(usual) in (int, float) and usual > 0 and (value < 0 or (value == 0 and fewest == "above 0")):
+            raise InvalidRequestError(f"--set {name}={value}: expected a number {fewest}, as {usual!r} is")
     return found
 
 
-def not_seen(crystals: Iterable[Crystal], *, seen: Tensor, what: str, whose: str) -> list[Crystal]:
+def not_seen(
+    crystals: Iterable[Crystal], *, seen: Tensor, what: str, whose: str, only_other_targets: bool = False,
+) -> list[Crystal]:  # fmt: skip
     """Leave out what weights learnt from, and say how many that were.
 
     Args:
@@ -152,6 +159,7 @@ def not_seen(crystals: Iterable[Crystal], *, seen: Tensor, what: str, whose: str
         seen: keys of materials (`training.seen`).
         what: the crystals, in words.
         whose: the weights' name.
+        only_other_targets: nothing of what is learnt now was among what the weights learnt: all crystals stay, and it is said.
 
     Raises:
         InvalidRequestError: none would be left.
@@ -160,6 +168,14 @@ def not_seen(crystals: Iterable[Crystal], *, seen: Tensor, what: str, whose: str
 
     given = list(crystals)
     left = unseen(given, seen=seen)
+    if only_other_targets:
+        if len(left) < len(given):
+            typer.echo(
+                f"note: {len(given) - len(left):,} of {len(given):,} crystals of the {what} are materials that {whose} was trained on, "
+                "for other targets; they stay",
+                err=True,
+            )
+        return given
     if not left:
         raise InvalidRequestError(
             f"{whose} was trained on every crystal of the {what}; nothing is left to judge it by: choose another --split or other data"

@@ -12,6 +12,7 @@ from typing import Protocol
 import torch
 from torch import nn
 
+from euhedral.errors import InvalidRequestError
 from euhedral.training.choice import Choice
 
 
@@ -46,6 +47,14 @@ class AdamW(Choice):
     epsilon: float = field(default=1e-8, repr=False)
     amsgrad: bool = field(default=False, repr=False)
 
+    def __post_init__(self) -> None:
+        """Refuse a step of no length.
+
+        Raises:
+            InvalidRequestError: the learning rate is not above zero, or the weight decay is below.
+        """
+        _check(self.learning_rate, self.weight_decay)
+
     def make(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         """Build it for these parameters."""
         return torch.optim.AdamW(
@@ -72,6 +81,14 @@ class Adam(Choice):
     epsilon: float = field(default=1e-8, repr=False)
     amsgrad: bool = field(default=False, repr=False)
 
+    def __post_init__(self) -> None:
+        """Refuse a step of no length.
+
+        Raises:
+            InvalidRequestError: the learning rate is not above zero, or the weight decay is below.
+        """
+        _check(self.learning_rate, self.weight_decay)
+
     def make(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         """Build it for these parameters."""
         return torch.optim.Adam(
@@ -94,8 +111,23 @@ class StochasticGradient:
     momentum: float = 0.9
     weight_decay: float = 0.0
 
+    def __post_init__(self) -> None:
+        """Refuse a step of no length.
+
+        Raises:
+            InvalidRequestError: the learning rate is not above zero, or the weight decay is below.
+        """
+        _check(self.learning_rate, self.weight_decay)
+
     def make(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         """Build it for these parameters."""
         return torch.optim.SGD(
             parameters, lr=self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay
         )
+
+
+def _check(learning_rate: float, weight_decay: float) -> None:
+    if not learning_rate > 0.0:
+        raise InvalidRequestError(f"learning_rate must be above 0, or nothing would change; got {learning_rate}")
+    if not weight_decay >= 0.0:
+        raise InvalidRequestError(f"weight_decay must not be below 0, got {weight_decay}")

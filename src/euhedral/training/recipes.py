@@ -158,6 +158,9 @@ def train_ensemble(
         "validation_crystals": len(validation), "training_seconds": round(seconds), "threads": torch.get_num_threads(),
         "machine": f"{platform.machine()}, torch {torch.__version__.split('+')[0]}, {sets[0].batch.device.type}",
     }  # fmt: skip
+    before = targets_learnt(recipe.start)
+    if before is not None:
+        how["targets"] = sorted({*before, *targets})
     ensemble = Ensemble(members, bounds={name: BOUNDS[name] for name in targets if name in BOUNDS})
     conformal, novelty = calibrate(
         ensemble, train=sets[0], validation=sets[1], rng=torch.Generator().manual_seed(recipe.seed)
@@ -173,6 +176,19 @@ def learnt_from(start: str) -> Tensor:
     """(M,) keys of the materials that weights learnt from; none when there are no weights, or when they do not tell."""
     nothing = torch.zeros(0, dtype=torch.int64)
     return load_weights(weights_folder(start)).tensors.get("trained_on", nothing) if start else nothing
+
+
+def targets_learnt(start: str) -> tuple[str, ...] | None:
+    """Names of all targets that weights learnt, and those that they began from; None where they do not tell."""
+    if not start:
+        return ()
+    weights = load_weights(weights_folder(start))
+    how = weights.card.get("training", {})
+    if "targets" in how:
+        return tuple(how["targets"])
+    if how.get("start", "random") != "random":  # written before the targets were
+        return None
+    return tuple(one if isinstance(one, str) else one["name"] for one in weights.config.get("targets", ()))
 
 
 def _told(

@@ -99,6 +99,17 @@ class TrainingSettings(Choice):
     steps: int | None = None
     averaged: float = field(default=0.0, repr=False)
 
+    def __post_init__(self) -> None:
+        """Refuse numbers with which no run would do anything.
+
+        Raises:
+            InvalidRequestError: a length, a size or the largest norm is not above zero.
+        """
+        for name in ("epochs", "batch_size", "validate_every", "steps", "clip"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise InvalidRequestError(f"{name} must be above 0, got {value}; leave it out for the usual one")
+
     @property
     def watches(self) -> bool:
         """Whether the validation set decides on anything: when to stop, or when the learning rate falls."""
@@ -135,7 +146,7 @@ def settings_of(table: Mapping[str, Any], *, whose: str) -> TrainingSettings:
 
     Raises:
         UnknownNameError: no field, optimizer, schedule or loss has this name.
-        InvalidRequestError: one of them does not take such an argument.
+        InvalidRequestError: one of them does not take such an argument, or a number is out of its range.
     """
     known = TrainingSettings.__dataclass_fields__
     changes: dict[str, Any] = {}
@@ -174,6 +185,8 @@ def altered(settings: TrainingSettings, *, changes: Mapping[str, Any], whose: st
 
 
 def _made(value: str | Mapping[str, Any], kinds: Mapping[str, type], *, whose: str) -> Any:
+    if not isinstance(value, str | Mapping):
+        raise InvalidRequestError(f"{whose}: expected one of {', '.join(kinds)}, got {value!r}")
     arguments = {"name": value} if isinstance(value, str) else dict(value)
     name = str(arguments.pop("name", ""))
     if name not in kinds:
