@@ -198,11 +198,12 @@ def test_a_model_goes_on_with_classes_from_a_table_and_is_judged(tmp_path):
     assert "large" in judged.stdout
     again = run("evaluate", "mine", "--data", "own.csv", "--split", "random-3", cwd=tmp_path)
     assert "are materials that mine was trained on; left out" in again.stderr
-    (tmp_path / "more.csv").write_text(
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "own.csv").write_text(
         "\n".join(["name,cif,edge", *(f"{row.rsplit(',', 1)[0]},{i % 7}" for i, row in enumerate(rows[1:]))]) + "\n"
     )
     other = run(
-        "finetune", "mine", "--data", "more.csv", "--target", "edge", "--epochs", 1, "--members", 1, "--split", "random-3",
+        "finetune", "mine", "--data", "more/own.csv", "--target", "edge", "--epochs", 1, "--members", 1, "--split", "random-3",
         "--out", "edge", cwd=tmp_path,
     )  # fmt: skip
     assert other.returncode == 0, other.stderr
