@@ -104,3 +104,11 @@ def test_a_score_stands_beside_what_is_in_print_for_the_same_folds():
     assert "| megnet | 30 | 27 to 33 | 0.900 | 28.44 |" in text  # (31.6159 + 25.2700) / 2
     assert "| roost | 80 | 72 to 88 | 0.900 | - |" in text
     assert "megnet 28.76 (28.44 on fold-0, fold-2)" in text
+
+
+def test_a_page_says_whose_training_is_not_the_published_one():
+    results = [network(name, "last_phdos_peak", 30.0, beats=None) for name in ("cgcnn", "megnet")]
+    ours = page(replace(protocol("matbench-phonons"), hyperparameters={}), results=results, pairs=[])["index.md"]
+    theirs = page(protocol("matbench-phonons"), results=results, pairs=[])["index.md"]
+    assert "**cgcnn: trained as was found good" in ours
+    assert "found good" not in theirs

@@ -13,6 +13,7 @@ import time
 
 import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from euhedral.cli import app
@@ -28,6 +29,7 @@ from euhedral.errors import (
     RunFolderError,
     UnknownNameError,
 )
+from euhedral.tasks.weights import Weights, save_weights
 
 N = 60
 
@@ -270,6 +272,7 @@ def test_a_checkpoint_of_another_system_or_with_other_settings_or_data_is_refuse
     with pytest.raises(RunFolderError, match="the data differ; choose another --out folder or delete it") as caught:
         train(folder)
     assert len(str(caught.value).removeprefix(str(folder))) < 200
+    (folder / "out" / "config.json").unlink()  # as of a run that was stopped before its end
     checkpoints = folder / "out" / "checkpoints"
     (checkpoints / "cgcnn-member-0.safetensors").rename(checkpoints / "schnet-member-0.safetensors")
     with pytest.raises(RunFolderError, match=r"it is of CGCNN of \d+ parameters, this one of SchNet"):
@@ -282,6 +285,12 @@ def test_weights_of_another_task_are_refused(name, folder):
         CliRunner().invoke(app, ["finetune", name], catch_exceptions=False)
     with pytest.raises(FileFormatError, match="not a predictor of properties"):
         CliRunner().invoke(app, ["predict", str(folder / "cifs"), "--model", name], catch_exceptions=False)
+
+
+def test_finished_weights_of_another_system_are_not_overwritten(folder):
+    save_weights(folder / "out", weights=Weights(system="schnet", config={}, tensors={"one": torch.ones(1)}))
+    with pytest.raises(EuhedralError, match="holds weights of schnet; choose another --out for cgcnn"):
+        train(folder)
 
 
 def test_weights_of_another_version_are_refused(folder):

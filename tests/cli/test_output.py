@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from euhedral.cli import app
 from euhedral.cli.output import progress, write_rows
 from euhedral.core.failure import Failure
-from euhedral.errors import UnknownNameError
+from euhedral.errors import MissingDataError, UnknownNameError
 
 
 def test_progress_in_a_pipe_is_a_line_for_each_stage_and_its_end(capsys, monkeypatch):
@@ -53,6 +53,14 @@ def test_the_command_that_an_error_names_lists_the_names(arguments, listing):
         CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert f"`euhedral {' '.join(listing)}` lists all" in str(caught.value)
     assert CliRunner().invoke(app, listing, catch_exceptions=False).exit_code == 0
+
+
+def test_results_that_are_not_there_are_not_shown_and_leave_no_folder(tmp_path):
+    with pytest.raises(MissingDataError, match=r"no results of sample in .*give the folder above sample as --out"):
+        CliRunner().invoke(
+            app, ["benchmark", "--protocol", "sample", "--show", "--out", str(tmp_path / "no")], catch_exceptions=False
+        )
+    assert not (tmp_path / "no").exists()
 
 
 def test_a_table_in_parquet_has_a_row_for_each_result_and_each_failure(tmp_path):

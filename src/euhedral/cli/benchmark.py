@@ -33,7 +33,9 @@ def benchmark(
         "benchmark"
     ),
     jobs: Annotated[int, typer.Option(help="Systems that are trained side by side.", min=1)] = 1,
-    show: Annotated[bool, typer.Option("--show", help="Only show what is finished.")] = False,
+    show: Annotated[
+        bool, typer.Option("--show", help="Show what is finished and write its page anew; run nothing.")
+    ] = False,
     list_all: Annotated[bool, typer.Option("--list", help="List the protocols.")] = False,
 ) -> None:
     """Train and judge systems under one protocol; a failure of one does not stop the others."""
@@ -44,7 +46,7 @@ def benchmark(
     from euhedral.benchmarks.protocol import protocols
     from euhedral.benchmarks.runner import failures, jobs_of, run
     from euhedral.core.writing import write_atomically
-    from euhedral.errors import InvalidRequestError, MissingDependencyError, unknown_name
+    from euhedral.errors import InvalidRequestError, MissingDataError, MissingDependencyError, unknown_name
     from euhedral.models.registry import ROWS
     from euhedral.tasks.weights import load_weights
     from euhedral.training.predictor import weights_folder
@@ -69,6 +71,10 @@ def benchmark(
     for name in system or ():
         if name not in known:
             raise unknown_name(f"system or baseline of {asked.task}", name, known, where="euhedral systems")
+    if show and not (out / asked.name).is_dir():
+        raise MissingDataError(
+            f"no results of {protocol} in {out}; leave --show out to run it, or give the folder above {protocol} as --out"
+        )
     if not show:
         systems = system or known
         if start:

@@ -251,6 +251,7 @@ def _train_property(
     from euhedral.training.settings import altered, settings_of
 
     system, start, members = recipe.system, recipe.start, recipe.members
+    _not_over_another(out, system=system)
     settings = settings_of(row(system).training, whose=system) if row(system).training else recipe.settings
     settings = altered(settings, changes=pairs_of(changes, option="--training"), whose="--training")
     settings = replace(settings, epochs=epochs or settings.epochs, steps=None)
@@ -326,6 +327,17 @@ def _show(report: Mapping[str, Mapping[str, float]], *, predictor: Predictor, ti
                 f"({math.ceil(goal / (1.0 - goal) - 1e-9)} are needed); give more crystals for validation",
                 err=True,
             )
+
+
+def _not_over_another(out: Path, *, system: str) -> None:
+    """Refuse a folder that holds finished weights of another system, which would be lost."""
+    from euhedral.errors import InvalidRequestError
+    from euhedral.tasks.weights import load_weights
+
+    if (out / "config.json").exists() and (there := load_weights(out).system) != system:
+        raise InvalidRequestError(
+            f"{out} holds weights of {there}; choose another --out for {system}, or delete the folder"
+        )
 
 
 def _train_crystalformer(

@@ -28,6 +28,9 @@ from euhedral.training.network import network_of
 from euhedral.training.novelty import Novelty
 from euhedral.training.stand_in import stand_in
 
+# Letters of a torch error that are shown.
+_LONGEST = 300
+
 
 @dataclass(frozen=True, eq=False)
 class Answer:
@@ -245,8 +248,9 @@ class Predictor:
                 unit=float(stored["unit"]), elements=stored["elements"],
             )  # fmt: skip
         except (KeyError, RuntimeError, TypeError, InvalidRequestError) as error:
+            why = " ".join(str(error).split())  # torch names every tensor, on lines of their own
             raise FileFormatError(
-                f"{folder} does not hold a calibrated ensemble of {weights.system}: {error}"
+                f"{folder} does not hold a calibrated ensemble of {weights.system}: {why[:_LONGEST]}{'...' * (len(why) > _LONGEST)}"
             ) from error
         return cls(
             system=weights.system, config=weights.config, ensemble=ensemble, conformal=conformal, novelty=novelty,
