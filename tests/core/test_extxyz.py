@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 import pytest
 
@@ -19,7 +21,7 @@ def test_lattice_columns_and_numbers_of_a_frame_are_read():
     np.testing.assert_array_equal(crystal.frac, [[0, 0, 0], [0.5, 0.5, 0.5]])
     assert crystal.props["energy"] == -7.25
     assert "config_type" not in crystal.props
-    np.testing.assert_array_equal(crystal.props["stress"], [1, 0, 0, 0, 2, 0, 0, 0, 3])
+    np.testing.assert_array_equal(crystal.props["stress"], np.diag([1, 2, 3]))  # as ASE reads it
     np.testing.assert_array_equal(crystal.site["forces"][1], [-0.1, -0.2, -0.3])
     np.testing.assert_array_equal(crystal.site["magmom"], [2.2, 0.0])
 
@@ -91,3 +93,56 @@ def test_ase_reads_and_writes_the_same(tmp_path, crystal):
     np.testing.assert_array_equal(back.numbers, crystal.numbers)
     away = back.frac - crystal.frac
     assert np.abs((away - np.round(away)) @ crystal.cell).max() < 1e-6
+
+
+TENSORS = {
+    "eps": np.diag([1.5, 2.0, 2.5]), "piezo": np.arange(27.0).reshape(3, 3, 3), "voigt": np.arange(18.0).reshape(3, 6) / 7,
+    "elast": np.arange(81.0).reshape(3, 3, 3, 3), "row": np.ones((1, 4)), "one": np.array([3.0]), "nine": np.arange(9.0),
+    "stress": np.arange(9.0).reshape(3, 3), "gap": np.array(1.25),
+}  # fmt: skip
+
+
+def assert_same_values(found, expected):
+    assert set(found) == set(expected)
+    for name, value in expected.items():
+        assert np.shape(found[name]) == value.shape, name
+        np.testing.assert_array_equal(found[name], value)
+
+
+def test_arrays_keep_their_shape_in_both_ways_between_here_and_ase(tmp_path, crystal):
+    from ase.io import read as ase_read
+    from ase.io import write as ase_write
+
+    ours = write(tmp_path / "ours.extxyz", crystals=crystal.replace(props=TENSORS))
+    assert_same_values(read(ours)[0].props, TENSORS)
+    atoms = ase_read(ours)
+    calculated = atoms.calc.results if atoms.calc else {}
+    assert_same_values({**calculated, **atoms.info} | {"stress": TENSORS["stress"]}, TENSORS)
+    atoms.calc = None
+    of_ase = {name: value for name, value in TENSORS.items() if name != "one"}  # which ASE writes as a number
+    atoms.info = dict(of_ase)
+    ase_write(tmp_path / "theirs.extxyz", atoms)
+    assert_same_values(read(tmp_path / "theirs.extxyz")[0].props, of_ase)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[[1, 2], [3, 4]]", '"[[1, 2], [3, 4]]"', '"_JSON [[1, 2], [3, 4]]"', '"_JSON [[1.0, 2e0],[3, 4]]"', "[[1,2],[3,4]]"],
+)  # fmt: skip
+def test_a_nested_array_is_read_in_each_way_that_it_is_written(text):
+    (crystal,) = parse(FRAME.replace("config_type=bulk", f"eps={text}"), format="extxyz")
+    np.testing.assert_array_equal(crystal.props["eps"], [[1, 2], [3, 4]])
+    assert crystal.props["energy"] == -7.25
+    assert set(crystal.props) == {"energy", "eps", "stress"}
+
+
+@pytest.mark.parametrize(
+    "text", ['"_JSON [[1, 2], [3]]"', '"_JSON [[1, "', '"_JSON [1, {}]"', "[[1,2],[3]]", '"_JSON \\"x\\""']
+)
+def test_an_array_that_cannot_be_read_is_remarked_on_once_for_a_file_and_name(text, caplog):
+    frame = FRAME.replace("config_type=bulk", f"eps={text} config_type=bulk")
+    with caplog.at_level(logging.WARNING):
+        crystals = parse(frame + frame, format="extxyz", name="run.extxyz")
+    assert all("eps" not in crystal.props and crystal.props["energy"] == -7.25 for crystal in crystals)
+    assert caplog.text.count("run.extxyz, line 2: the value of 'eps' is no number or array of numbers") == 1
+    assert "config_type" not in caplog.text

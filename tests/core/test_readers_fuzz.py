@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
 
 from euhedral.core.crystal import Crystal
 from euhedral.core.failure import Failure
@@ -18,7 +21,8 @@ from euhedral.errors import EuhedralError
 
 SALT = Crystal(
     cell=[[0, 2.8, 2.8], [2.8, 0, 2.8], [2.8, 2.8, 0]], frac=[[0, 0, 0], [0.5, 0.5, 0.5]], numbers=[11, 17], id="salt",
-    site={"oxidation_state": np.array([1.0, -1.0]), "magmom": np.array([0.0, 0.1])}, props={"gap": 8.5},
+    site={"oxidation_state": np.array([1.0, -1.0]), "magmom": np.array([0.0, 0.1])},
+    props={"gap": 8.5, "eps": np.eye(3), "curve": np.arange(4.0)},
 )  # fmt: skip
 SYMMETRIC = """data_zno
 _cell_length_a 3.25(1)
@@ -51,7 +55,7 @@ VALID = {
 }
 WORDS = st.sampled_from(
     ["?", ".", "0", "-1", "1e999", "nan", "1.5(", "(3)", "'", '"', ";", "#", "loop_", "data_", "_cell_length_a", "x,y,z", "1/0",
-     "Fe3+", "T", "\n", "\n;", ",", "{", "[", "null", "9" * 30, "\x00", "\xe9", "{}", "1e308", "-5e-324", "/", "x/", "true"]
+     "Fe3+", "T", "\n", "\n;", ",", "{", "[", "null", "9" * 30, "\x00", "\xe9", "{}", "1e308", "-5e-324", "/", "x/", "true", "_JSON ", "[[", "]]", "NaN"]
 )  # fmt: skip
 SLOW = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -125,3 +129,33 @@ def test_any_crystal_is_written_and_read_back(lengths, frac, data):
         np.testing.assert_allclose(back.cell, crystal.cell, rtol=1e-14)
         away = back.frac - crystal.frac
         assert np.abs(away - np.round(away)).max() < 1e-13
+
+
+@SLOW
+@given(
+    value=arrays(np.float64, array_shapes(min_dims=0, max_dims=5, max_side=4)),
+    name=st.sampled_from(["eps", "stress", "E"]),
+)
+def test_any_array_of_a_frame_is_written_and_read_back_with_its_shape(value, name):
+    (back,) = parse(extxyz_from_crystals([SALT.replace(props={name: value})]), format="extxyz")
+    if name == "stress" and value.shape == (9,):  # nine numbers of this name are a (3, 3) for ASE
+        value = value.reshape(3, 3, order="F")
+    assert np.shape(back.props[name]) == value.shape
+    np.testing.assert_array_equal(back.props[name], value)
+
+
+PLAIN = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=3))
+
+
+@SLOW
+@given(
+    value=st.recursive(
+        PLAIN, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=2), inner, max_size=2)
+    )
+)
+def test_any_json_in_a_frame_is_numbers_or_left_out(value):
+    text = json.dumps(value).replace('"', '\\"')
+    frame = extxyz_from_crystals([SALT]).replace("gap=8.5", f'gap=8.5 x="_JSON {text}"')
+    (back,) = parse(frame, format="extxyz")
+    assert back.props["gap"] == 8.5
+    assert np.asarray(back.props.get("x", 0.0)).dtype == np.float64

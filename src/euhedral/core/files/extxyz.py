@@ -5,8 +5,11 @@ Source: the specification at github.com/libAtoms/extxyz.
 
 from __future__ import annotations
 
+import json
+import logging
 import re
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +19,18 @@ from euhedral.core.elements import SYMBOLS, atomic_number
 from euhedral.core.files.text import LARGEST, number
 from euhedral.errors import EuhedralError, FileFormatError, InvalidCrystalError, UnknownNameError
 
-_PAIR = re.compile(r"""([^\s=]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|\{([^}]*)\}|(\S+))""")
+_log = logging.getLogger(__name__)
+
+_PAIR = re.compile(
+    r"""([^\s=]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|\{([^}]*)\}|(\[[][\s\d.,+\-eENaInfity]*\])|(\S+))"""
+)
 _STRUCTURAL = {"lattice", "properties", "pbc"}
 #: Keys of a frame under which its own name stands, kept as text; the first that is there counts.
 NAMING = ("id", "material_id", "name")
+#: what ASE puts before a value that stands as JSON
+_JSON: Final = "_JSON "
+#: (3, 3) values that ASE reads and writes as nine numbers, column by column
+_BY_COLUMNS: Final = ("stress", "virial")
 #: other programs' names of the same columns
 _SAME = {
     "magmoms": "magmom", "initial_magmoms": "magmom", "force": "forces", "oxidation_states": "oxidation_state",
@@ -41,10 +52,11 @@ def crystals_from_extxyz(text: str, *, name: str, stem: str) -> Iterator[Crystal
     """
     lines = text.splitlines()
     starts = _frames(lines, name=name)
+    remarked: set[str] = set()
     for index, (start, count) in enumerate(starts):
         label = stem if len(starts) == 1 else f"{stem}_{index}"
         try:
-            yield _crystal(lines, start=start, count=count, where=name, label=label)
+            yield _crystal(lines, start=start, count=count, where=name, label=label, remarked=remarked)
         except EuhedralError as error:
             yield error
 
@@ -74,7 +86,9 @@ def _frames(lines: list[str], *, name: str) -> list[tuple[int, int]]:
     return frames
 
 
-def _crystal(lines: list[str], *, start: int, count: int, where: str, label: str) -> Crystal:
+def _crystal(
+    lines: list[str], *, start: int, count: int, where: str, label: str, remarked: set[str]
+) -> Crystal:  # fmt: skip
     at = f"{where}, line {start + 2}"
     info = _info(lines[start + 1])
     lattice = next((value for key, value in info.items() if key.lower() == "lattice"), None)
@@ -117,7 +131,9 @@ def _crystal(lines: list[str], *, start: int, count: int, where: str, label: str
     if numbers is None or cart is None:
         raise FileFormatError(f"{at}: Properties names no species:S:1 or no pos:R:3; correct the frame")
     try:
-        made = Crystal.from_cart(cell, cart=cart, numbers=numbers, id=label, props=_props(info))
+        made = Crystal.from_cart(
+            cell, cart=cart, numbers=numbers, id=label, props=_props(info, at=at, remarked=remarked)
+        )
         return made.replace(site=site) if site else made
     except InvalidCrystalError as error:
         raise InvalidCrystalError(f"{at}: {error}; correct the frame") from None
@@ -171,8 +187,10 @@ def _values(cells: list[list[str]], *, key: str, where: str, first: int, finite:
     return values
 
 
-def _props(info: dict[str, str]) -> dict[str, str | float | NDArray[np.float64]]:
-    """Keep what is a number or a list of numbers, and the frame's names as text; comments are not labels."""
+def _props(
+    info: dict[str, str], *, at: str, remarked: set[str]
+) -> dict[str, str | float | NDArray[np.float64]]:  # fmt: skip
+    """Keep what is a number or an array of numbers, and the frame's names as text; comments are not labels."""
     props: dict[str, str | float | NDArray[np.float64]] = {}
     for key, text in info.items():
         if key.lower() in _STRUCTURAL:
@@ -180,15 +198,43 @@ def _props(info: dict[str, str]) -> dict[str, str | float | NDArray[np.float64]]
         if key in NAMING:
             props |= {key: text} if text else {}
             continue
-        words = re.sub(r"[\[\],{}]", " ", text).split()
-        try:
-            values = [float(word) for word in words]
-        except ValueError:
-            continue
-        if values:
-            nested = text.strip().startswith("[[") and len(values) == 9
-            props[key] = values[0] if len(values) == 1 else np.array(values).reshape((3, 3) if nested else -1)
+        value = _value(text.strip())
+        if value is not None:
+            by_columns = key in _BY_COLUMNS and np.shape(value) == (9,)
+            props[key] = np.reshape(value, (3, 3), order="F") if by_columns else value
+        elif text.startswith((_JSON, "[")) and key not in remarked:
+            remarked.add(key)
+            _log.warning(
+                "%s: the value of %r is no number or array of numbers (%.40s) and is left out; this is said once for a file", at, key, text,
+            )  # fmt: skip
     return props
+
+
+def _value(text: str) -> float | NDArray[np.float64] | None:
+    """Read a number, or an array of numbers with the shape that it has; None where it is neither."""
+    if text.startswith((_JSON, "[")):
+        try:
+            return _array(json.loads(text.removeprefix(_JSON)))
+        except (ValueError, RecursionError):
+            pass  # "[1 2 3]" is no JSON, but an array
+    words = re.sub(r"[\[\],{}]", " ", text).split()
+    try:
+        values = [float(word) for word in words]
+    except ValueError:
+        return None
+    if len(values) < 2:
+        return values[0] if values else None
+    return np.array(values).reshape((3, 3) if text.startswith("[[") and len(values) == 9 else -1)
+
+
+def _array(data: object) -> float | NDArray[np.float64] | None:
+    try:
+        array = np.array(data, dtype=np.float64)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    if not array.size:
+        return None
+    return array if array.ndim else float(array)
 
 
 def extxyz_from_crystals(crystals: Sequence[Crystal]) -> str:
@@ -220,13 +266,20 @@ def _frame(crystal: Crystal) -> str:
             and key.lower() not in _STRUCTURAL
             and not re.search(r"[\s=\"]", key)
         ):
-            if array.shape == (3, 3):
-                comment.append(f'{key}="{array.astype(float).tolist()}"')
-            else:
-                words = " ".join(map(repr, array.astype(float).ravel().tolist()))
-                comment.append(f'{key}="{words}"' if array.size > 1 else f"{key}={words}")
+            comment.append(f"{key}={_written(array.astype(float), key=key)}")
     rows = [
         " ".join([SYMBOLS[number], *(word for block in blocks for word in block[i])])
         for i, number in enumerate(crystal.numbers.tolist())
     ]
     return "\n".join([str(len(crystal)), " ".join(comment), *rows]) + "\n"
+
+
+def _written(array: NDArray[np.float64], *, key: str) -> str:
+    """Write a number or an array so that ASE reads it with its shape."""
+    if array.ndim == 0:
+        return repr(array.item())
+    if array.shape == (3, 3) and key in _BY_COLUMNS:
+        array = array.ravel(order="F")
+    if array.ndim > 1 or array.size == 1:
+        return f'"{_JSON}{json.dumps(array.tolist())}"'
+    return f'"{" ".join(map(repr, array.tolist()))}"'
