@@ -92,7 +92,7 @@ def test_a_validation_part_is_carved_out_of_train_and_nothing_else_changes():
 
 def test_what_belongs_together_stays_together():
     groups = [f"molecule {i // 4}" for i in range(400)]
-    dataset = lithium(400).with_text(Column(name="group", kind="text"), values=groups)
+    dataset = lithium(400).with_column(Column(name="group", kind="text"), values=groups)
     for name in ("random-0", "leave-cluster-out-0+val"):
         parts = [set(part.column("group").tolist()) for part in dataset.split(name).values()]
         assert len(set.union(*parts)) == sum(len(part) for part in parts) == 100

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from euhedral.core.crystal import Crystal
+from euhedral.data.dataset import Dataset
 from euhedral.data.tensors import (
     full_tensor,
     in_standard_axes,
@@ -13,10 +15,12 @@ from euhedral.data.tensors import (
     symmetry_error,
     turned,
     voigt_tensor,
+    written_out,
 )
 from euhedral.errors import InvalidRequestError
 from euhedral.geometry.point_group import cartesian_point_group
 from euhedral.geometry.symmetry import symmetry
+from euhedral.nn.cartesian_irreps import symmetry_of
 
 
 def zincblende() -> Crystal:
@@ -109,3 +113,34 @@ def test_a_quarter_turn_puts_a_along_y(crystals):
     found = symmetry(hexagonal)
     a = (upright.cell.T @ found.linear).T[0]
     np.testing.assert_allclose(a / np.linalg.norm(a), [0, 1, 0], atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(3, 6), (6, 6)])
+def test_a_column_in_voigts_order_is_written_out_and_what_is_not_known_stays_so(shape):
+    rng = np.random.default_rng(0)
+    crystals = [
+        Crystal(cell=3 * np.eye(3), frac=[[0, 0, 0]], numbers=[29], id=f"c{i}", props={"gap": 1.0 + i} | ({"t": rng.normal(size=shape)} if i else {}))
+        for i in range(4)
+    ]  # fmt: skip
+    whole = Dataset.from_crystals(crystals, targets=["t", "gap"])
+    full = written_out(whole[1:], names=["t", "gap", "none"])
+    for before, after in zip(crystals[1:], full, strict=True):
+        np.testing.assert_array_equal(after.props["t"], full_tensor(before.props["t"]))
+        assert after.props["gap"] == before.props["gap"]
+    unknown = written_out(whole, names=["t"])
+    assert unknown.known("t").tolist() == [False, True, True, True]
+    assert "t" not in unknown[0].props
+    assert written_out(whole, names=["gap"]) is whole
+    assert len(written_out(whole[:0], names=["t"])) == 0
+
+
+def test_index_symmetries_of_labels_with_errors_are_found_and_one_tensor_without_it_is_enough():
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(20, 3, 3))
+    values += values.swapaxes(1, 2)
+    noisy = torch.from_numpy(values * (1 + 0.002 * rng.normal(size=values.shape)))
+    assert symmetry_of(noisy) == "ij=ji"
+    noisy[7, 0, 1] += 0.1 * noisy[7].norm()
+    assert symmetry_of(noisy) == ""
+    assert symmetry_of(torch.ones(2, 3, 3, 3)) == "ijk=jik=ikj"
+    assert symmetry_of(torch.ones(2, 3)) == ""

@@ -258,11 +258,13 @@ def _show(rows: Sequence[Mapping[str, object]], *, asked: Sequence[str], models:
 
 
 def _shown(row: Mapping[str, object], name: str) -> str:
+    import numpy as np
+
     value = row[name]
     if isinstance(value, float):
         return f"{value:.3f} [{row[f'{name}_lower']:.3f}, {row[f'{name}_upper']:.3f}]"
     if isinstance(value, list):
-        return f"{len(value)} values in --output"
+        return f"{np.size(value)} values in --output"
     return f"{value} ({row[f'{name}_probability']:.0%}; plausible: {row[f'{name}_plausible']})"
 
 

@@ -211,7 +211,9 @@ def evaluate(
 ) -> None:
     """Compare a model's predictions with labels that it has not seen; pictures come with the figures."""
     from euhedral.cli.result_pictures import leave_pictures
+    from euhedral.data.tensors import written_out
     from euhedral.errors import InvalidRequestError, unknown_name
+    from euhedral.tasks.targets import CartesianTensor
     from euhedral.training.predictor import Predictor
     from euhedral.training.recipes import report_on
 
@@ -222,7 +224,9 @@ def evaluate(
         parts = {"all": whole} if part == "all" else parts_of(whole, named, split=split)
         if part not in parts:
             raise unknown_name(f"part of {data}", part, [*parts, "all"], where="euhedral evaluate --help")
-        crystals = list(parts[part])
+        kinds = predictor.ensemble.kinds
+        tensors = [name for name in predictor.targets if isinstance(kinds[name], CartesianTensor)]
+        crystals = list(written_out(parts[part], names=tensors))
         if part not in ("train", "all"):
             crystals = not_seen(crystals, seen=predictor.trained_on, what=f"{part} part of {data}", whose=model)
         if not any(whole.known(name).any() for name in predictor.targets if name in whole.targets):
@@ -245,6 +249,7 @@ def _train_property(
     from dataclasses import replace
 
     from euhedral.cli.result_pictures import leave_pictures
+    from euhedral.data.tensors import written_out
     from euhedral.models.registry import row
     from euhedral.training.loggers import HISTORY, Journal
     from euhedral.training.recipes import learnt_from, report_on, targets_learnt, train_ensemble
@@ -256,7 +261,9 @@ def _train_property(
     settings = altered(settings, changes=pairs_of(changes, option="--training"), whose="--training")
     settings = replace(settings, epochs=epochs or settings.epochs, steps=None)
     default = [str(name) for name in recipe.targets if isinstance(name, str)]
-    chosen = targets_of(whole, names=targets, classes=classes, default=default)
+    chosen = targets_of(parts.get("train", whole), names=targets, classes=classes, default=default, start=start)
+    tensors = [target["name"] for target in chosen if target["kind"] == "tensor"]
+    parts = {part: written_out(one, names=tensors) for part, one in parts.items()}
     check_parts(parts, targets=chosen)
     units = {target["name"]: whole.described[target["name"]].unit for target in chosen}
     recipe = replace(recipe, targets=chosen, settings=settings)

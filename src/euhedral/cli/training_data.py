@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
+from euhedral.cli.tensor_targets import is_tensor, tensor_target
 from euhedral.errors import InvalidRequestError, UnknownNameError, unknown_name
 
 if TYPE_CHECKING:
@@ -243,9 +244,16 @@ def _rare_classes(parts: Mapping[str, Dataset], *, name: str, classes: Sequence[
 
 
 def targets_of(
-    whole: Dataset, *, names: Sequence[str], classes: Sequence[str], default: Sequence[str]
+    whole: Dataset, *, names: Sequence[str], classes: Sequence[str], default: Sequence[str], start: str = ""
 ) -> tuple[dict[str, Any], ...]:  # fmt: skip
     """Say what each target is, by the kind of its column.
+
+    Args:
+        whole: what is learnt from.
+        names: of the targets that are asked for.
+        classes: names of classes, as "metal=no,yes".
+        default: targets to take of those that are there when none is asked for; all of them when none of these is.
+        start: weights that training begins from; empty for none.
 
     Raises:
         UnknownNameError: the data have no such target.
@@ -267,13 +275,14 @@ def targets_of(
             )
         if name in named_classes:
             kind = {"kind": "category", "classes": named_classes[name], "per_atom": column.kind == "site"}
-        elif column.frame and set(column.shape) == {3}:
-            kind = {"kind": "tensor", "rank": len(column.shape)}
+        elif is_tensor(column):
+            kind = tensor_target(whole, name=name, start=start)
         elif column.kind == "array" and len(column.shape) == 1:
             kind = {"kind": "spectrum", "size": column.shape[0]}
         elif column.kind == "array":
             raise InvalidRequestError(
-                f"target {name!r} holds arrays of shape {column.shape}; a spectrum or a Cartesian tensor can be learnt"
+                f"target {name!r} holds arrays of shape {column.shape}; give a spectrum (n,), a Cartesian tensor (3, 3), (3, 3, 3) or "
+                "(3, 3, 3, 3), or one in Voigt's order, (3, 6) or (6, 6)"
             )
         else:
             kind = {"kind": "scalar", "per_atom": column.kind == "site"}

@@ -14,7 +14,7 @@ from euhedral.core.crystal import Crystal
 from euhedral.core.elements import SYMBOLS, atomic_number
 from euhedral.data.card import Audit, DatasetCard
 from euhedral.data.columnar import Column, Columns
-from euhedral.data.encoding import chunks, content_hash, described_targets, encode, with_text_column, write_columns
+from euhedral.data.encoding import chunks, content_hash, described_targets, encode, with_column, write_columns
 from euhedral.errors import InvalidRequestError, MissingDependencyError, UnknownNameError, unknown_name
 
 if TYPE_CHECKING:
@@ -320,12 +320,12 @@ class Dataset:
             table[name] = np.split(values, ends) if column.kind == "site" else values if values.ndim == 1 else [*values]
         return pd.DataFrame(table)
 
-    def with_text(self, column: Column, *, values: Sequence[str]) -> Dataset:
-        """Add a column of text, in memory.
+    def with_column(self, column: Column, *, values: Sequence[str] | NDArray[np.float64]) -> Dataset:
+        """Add a column of text or of numbers or arrays of each crystal, in memory.
 
         Args:
             column: its name and description; one of the same name is replaced.
-            values: (n,) one for each crystal.
+            values: (n,) one for each crystal, or (n, *shape) of arrays; NaN where not known.
 
         Raises:
             InvalidRequestError: another number of values.
@@ -335,9 +335,7 @@ class Dataset:
                 f"{self.card.name}: column {column.name!r} needs {len(self)} values, got {len(values)}"
             )
         rows = np.arange(len(self._columns)) if self._rows is None else self._rows
-        return Dataset(
-            Columns(with_text_column(self._columns.take(rows), column=column, values=values)), card=self.card
-        )
+        return Dataset(Columns(with_column(self._columns.take(rows), column=column, values=values)), card=self.card)
 
     def write(self, path: str | Path) -> Dataset:
         """Write the crystals of this set to one file, and open it.

@@ -126,7 +126,7 @@ def mark_duplicates(
     ids = dataset.ids
     names = np.where(first == np.arange(len(first)), "", ids[first])
     note = "the first crystal of the same structure; empty for the first"
-    return dataset.with_text(Column(name="duplicate_of", kind="text", note=note), values=names.tolist())
+    return dataset.with_column(Column(name="duplicate_of", kind="text", note=note), values=names.tolist())
 
 
 class _Judge:

@@ -137,20 +137,21 @@ def _stored(crystal: Crystal, *, column: Column) -> Any:
     return None if np.isnan(array).all() else array
 
 
-def with_text_column(table: pa.Table, *, column: Column, values: Sequence[str]) -> pa.Table:
-    """Add a column of text to a table of this format; one of the same name is replaced.
+def with_column(table: pa.Table, *, column: Column, values: Sequence[str] | NDArray[np.float64]) -> pa.Table:
+    """Add a column to a table of this format; one of the same name is replaced.
 
     Args:
         table: from `encode` or `Columns`.
         column: its name and description.
-        values: (n,) one for each row.
+        values: (n,) one for each row, or (n, *shape) of arrays.
     """
     import pyarrow as pa
 
-    field = pa.field(column.name, pa.string(), metadata=column.metadata)
+    cells = [np.ravel(value) for value in values] if column.kind == "array" else values
+    field = pa.field(column.name, column.arrow_type, metadata=column.metadata)
     if column.name in table.schema.names:
         table = table.drop_columns([column.name])
-    return table.append_column(field, pa.array(values, pa.string()))
+    return table.append_column(field, pa.array(cells, column.arrow_type))
 
 
 def fits_decimals(crystal: Crystal, *, decimals: int) -> bool:

@@ -11,7 +11,9 @@ xx, yy, zz, yz, xz, xy; factors of two are in strains, not in stiffnesses or in 
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,9 +22,14 @@ from euhedral.core.crystal import Crystal
 from euhedral.errors import InvalidRequestError
 from euhedral.geometry.symmetry import Symmetry
 
+if TYPE_CHECKING:
+    from euhedral.data.dataset import Dataset
+
+#: Shapes of tensors in Voigt's order, which `full_tensor` writes out.
+VOIGT_SHAPES: Final = ((3, 6), (6, 6))
 _VOIGT: Final = np.array([[0, 5, 4], [5, 1, 3], [4, 3, 2]])
 _PAIRS: Final = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
-_SHAPES: Final = ((3, 3), (3, 6), (6, 6), (3, 3, 3), (3, 3, 3, 3))
+_SHAPES: Final = ((3, 3), *VOIGT_SHAPES, (3, 3, 3), (3, 3, 3, 3))
 
 
 def full_tensor(tensor: ArrayLike) -> NDArray[np.float64]:
@@ -41,11 +48,29 @@ def full_tensor(tensor: ArrayLike) -> NDArray[np.float64]:
     array = np.asarray(tensor, dtype=np.float64)
     if array.shape not in _SHAPES:
         raise InvalidRequestError(f"a tensor has one of the shapes {', '.join(map(str, _SHAPES))}; got {array.shape}")
-    if array.shape == (3, 6):
-        return array[:, _VOIGT]
-    if array.shape == (6, 6):
-        return array[_VOIGT][:, :, _VOIGT]
-    return array
+    return _from_voigt(array) if array.shape in VOIGT_SHAPES else array
+
+
+def _from_voigt(array: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(..., 3, 6) or (..., 6, 6) to (..., 3, 3, 3) or (..., 3, 3, 3, 3)."""
+    last = array[..., _VOIGT]
+    return last if array.shape[-2] == 3 else last[..., _VOIGT, :, :]
+
+
+def written_out(data: Dataset, *, names: Iterable[str]) -> Dataset:
+    """Write tensors of a data set that are in Voigt's order with all their indices, in memory.
+
+    Args:
+        data: any.
+        names: the columns to look at; those that are not in Voigt's order stay as they are.
+    """
+    for name in names:
+        column = data.described.get(name)
+        if column is not None and column.kind == "array" and column.shape in VOIGT_SHAPES:
+            values = _from_voigt(data.column(name))
+            full = replace(column, shape=values.shape[1:], note="written out from Voigt's order")
+            data = data.with_column(full, values=values)
+    return data
 
 
 def voigt_tensor(tensor: ArrayLike) -> NDArray[np.float64]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,14 @@ if TYPE_CHECKING:
 
 # A projector's columns are zero or of order one; anything between is rounding.
 _ZERO = 1e-9
+# Index symmetries that tensors of a rank may have, those of more equal orders first.
+_SYMMETRIES: Final = {
+    2: ("ij=ji",),
+    3: ("ijk=jik=ikj", "ijk=ikj", "ijk=jik", "ijk=kji"),
+    4: ("ijkl=jikl=jkli", "ijkl=jikl=klij", "ijkl=jikl=ijlk", "ijkl=klij", "ijkl=jikl", "ijkl=ijlk"),
+}
+# What an exchange of indices may change in a label; of calculated dielectric tensors it changes up to 0.9%.
+_TOLERANCE: Final = 0.02
 
 
 class CartesianIrreps(nn.Module):
@@ -78,6 +86,28 @@ def index_orders(rank: int, *, symmetry: str) -> list[tuple[int, ...]]:
         if not more:
             return sorted(found)
         found |= more
+
+
+def symmetry_of(tensors: Tensor) -> str:
+    """Find the index symmetry that all of some tensors have, within 2% of a tensor's norm.
+
+    Where a tensor is smaller than a tenth of the mean, that counts.
+
+    Args:
+        tensors: (M, 3, ..., 3), without NaN.
+
+    Returns:
+        Equal index orders, as "ij=ji"; empty for none.
+    """
+    rank = tensors.ndim - 1
+    size = tensors.flatten(1).norm(dim=1)
+    allowed = _TOLERANCE * torch.maximum(size, 0.1 * size.mean())
+    for symmetry in _SYMMETRIES.get(rank, ()):
+        orders = index_orders(rank, symmetry=symmetry)
+        changes = ((tensors - tensors.permute(0, *(1 + i for i in order))).flatten(1).norm(dim=1) for order in orders)
+        if all(bool((change <= allowed).all()) for change in changes):
+            return symmetry
+    return ""
 
 
 def _symmetriser(orders: list[tuple[int, ...]]) -> Tensor:
