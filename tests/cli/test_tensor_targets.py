@@ -59,7 +59,7 @@ def test_arrays_of_these_shapes_are_tensors_with_the_index_symmetry_of_their_lab
     (said,) = capsys.readouterr().err.splitlines()
     assert f"t, arrays {shape}" in said
     assert f"a Cartesian tensor of rank {rank} in the axes of the structures as given" in said
-    assert f"index symmetry {symmetry} that all" in said if symmetry else "no index symmetry" in said
+    assert f"index symmetry {symmetry or 'none'}, as in all training labels" in said
     assert ("Voigt's order" in said) == (shape in VOIGT_SHAPES)
 
 
@@ -88,7 +88,7 @@ def test_tensors_of_every_rank_are_trained_tuned_judged_and_predicted(shape, end
     assert target["rank"] == rank
     assert target["symmetry"] == {2: "ij=ji", 3: "ijk=ikj", 4: "ijkl=jikl=klij"}[rank]
     said = run("finetune", tmp_path / "out", *short, "--out", tmp_path / "tuned")
-    assert f"index symmetry {target['symmetry']} as in {tmp_path / 'out'}" in said.stderr
+    assert f"index symmetry {target['symmetry']}, as in {tmp_path / 'out'}" in said.stderr
     assert "100% of the network's numbers" in said.stdout
     judged = run("evaluate", tmp_path / "out", "--data", data, "--out", tmp_path / "judged", "--quiet")
     assert "\nt\tunit of its labels\t" in judged.stdout

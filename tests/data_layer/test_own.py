@@ -182,13 +182,45 @@ def test_a_table_with_semicolons_and_decimal_commas_is_read_alike(folder):
     assert after.column("split").tolist() == before.column("split").tolist()
 
 
-def test_labels_that_are_words_are_refused_with_the_classes_that_they_may_mean(folder):
+def with_words(folder, words):
     path = folder / "labels.csv"
     lines = path.read_text().splitlines()
-    path.write_text("\n".join(f"{line},{'high' if i % 2 else 'low' if i else 'level'}" for i, line in enumerate(lines)))
-    with pytest.raises(InvalidRequestError, match=r"not one cell of 'level' is a number .*'salt-0': 'high'") as caught:
+    path.write_text("\n".join(f"{line},{words(i) if i else 'level'}" for i, line in enumerate(lines)))
+
+
+def levels(whole, *, high, low):
+    numbers = (int(name.removeprefix("salt-")) + 1 for name in whole.ids)
+    return (None if i == 3 else low if i % 2 else high for i in numbers)
+
+
+def test_words_of_a_target_are_classes_in_the_order_that_is_stated_or_else_sorted(folder, tmp_path):
+    with_words(folder, lambda i: "" if i == 3 else "low" if i % 2 else "high")
+    whole = made(folder, targets=["level"])
+    assert whole.described["level"].classes == ("high", "low")
+    np.testing.assert_array_equal([crystal.props.get("level") for crystal in whole], [*levels(whole, high=0, low=1)])
+    assert "the words of level are its classes, in sorted order: high, low" in whole.card.audit.remarks
+    stated = made(folder, targets=["level"], classes={"level": ["low", "high"]})
+    np.testing.assert_array_equal([crystal.props.get("level") for crystal in stated], [*levels(stated, high=1, low=0)])
+    assert made(folder).described["level"].kind == "text"  # words that nobody asks for stay words
+    path = tmp_path / "own.parquet"
+    stated.write(path)
+    assert Dataset.open(path).described["level"].classes == ("low", "high")
+    with pytest.raises(InvalidRequestError, match="states the classes of 'level', low,high; got high,low"):
+        from_table(path, classes={"level": ["high", "low"]})
+
+
+def test_a_word_that_is_not_among_the_classes_is_refused_with_its_crystal(folder):
+    with_words(folder, lambda i: "middle" if i == 2 else "1" if i == 4 else "low")
+    with pytest.raises(
+        InvalidRequestError, match=r"'level' of crystal 'salt-1' is 'middle', .* of the classes low, high"
+    ):
+        made(folder, targets=["level"], classes={"level": ["low", "high"]})
+
+
+def test_words_that_all_differ_are_no_classes(folder):
+    with_words(folder, lambda i: f"[{i} {i}]")
+    with pytest.raises(InvalidRequestError, match=r"different words in .* cells are no classes \('salt-0': '\[1 1\]'"):
         made(folder, targets=["level"])
-    assert '0, 1, ... with --classes "level=high,low"' in str(caught.value)
 
 
 def test_a_unit_of_nothing_is_refused(folder):

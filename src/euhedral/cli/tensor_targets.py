@@ -43,11 +43,10 @@ def tensor_target(train: Dataset, *, name: str, start: str) -> dict[str, Any]:
     complete = values[~np.isnan(values).any(axis=tuple(range(1, values.ndim)))]
     symmetry = symmetry_of(torch.from_numpy(complete)) if known is None else known
     order = " in Voigt's order (xx, yy, zz, yz, xz, xy)" if column.shape in VOIGT_SHAPES else ""
-    equal = f"index symmetry {symmetry}" if symmetry else "no index symmetry"
-    whose = "that all training labels have" if symmetry and known is None else "in the training labels" if known is None else f"as in {start}"  # fmt: skip
+    whose = "as in all training labels" if known is None else f"as in {start}"
     typer.echo(
         f"note: {name}, arrays {column.shape}{order}, is taken for a Cartesian tensor of rank {rank} in the axes of the structures as given; "
-        f"{equal} {whose}",
+        f"index symmetry {symmetry or 'none'}, {whose}",
         err=True,
     )
     return {"kind": "tensor", "rank": rank, "symmetry": symmetry}

@@ -12,6 +12,7 @@ import typer
 from euhedral.cli.output import Advance, progress, show_table
 from euhedral.cli.training_data import (
     check_parts,
+    classes_of,
     config_of,
     not_seen,
     open_data,
@@ -39,7 +40,8 @@ Units = Annotated[
 Split = Annotated[str, typer.Option(help="official, random-0, fold-2, ...; see the data set's page.")]
 Target = Annotated[list[str] | None, typer.Option(help="Property to learn. May be repeated.")]
 Classes = Annotated[
-    list[str] | None, typer.Option(help='Names of a target\'s classes, "metal=no,yes"; its labels are 0, 1, ...')
+    list[str] | None,
+    typer.Option(help='Names of a target\'s classes, "metal=no,yes"; its labels are these words, or 0, 1, ...'),
 ]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the weights; also keeps checkpoints.")]
 Epochs = Annotated[int | None, typer.Option(help="Passes over the training set; the paper's when not given.", min=1)]
@@ -121,7 +123,9 @@ def train(
                 raise InvalidRequestError(f"{system} does not take {option}; leave it out")
     with progress(quiet=quiet, lines=True) as advance:
         advance("reading", 0, None)
-        whole, named = open_data(data, labels=labels, targets=target, units=unit or ())
+        whole, named = open_data(
+            data, labels=labels, targets=target, units=unit or (), classes=classes_of(classes or ())
+        )
         parts = without_sets(parts_of(whole, named, split=split), names=without or ())
         data = f"{data} without {', '.join(without)}" if without else data
         if system == "crystalformer":
@@ -187,7 +191,9 @@ def finetune(
         )
     with progress(quiet=quiet, lines=True) as advance:
         advance("reading", 0, None)
-        whole, named = open_data(data, labels=labels, targets=target, units=unit or ())
+        whole, named = open_data(
+            data, labels=labels, targets=target, units=unit or (), classes=classes_of(classes or ())
+        )
         recipe = EnsembleRecipe(
             system=system, config=size_of(weights) | config_of(setting or (), system=system), members=members, seed=seed, start=start, freeze=tuple(freeze or ()), draws=draws,
             leave=None if leave is None else tuple(leave),
@@ -213,18 +219,19 @@ def evaluate(
     from euhedral.cli.result_pictures import leave_pictures
     from euhedral.data.tensors import written_out
     from euhedral.errors import InvalidRequestError, unknown_name
-    from euhedral.tasks.targets import CartesianTensor
+    from euhedral.tasks.targets import CartesianTensor, Category
     from euhedral.training.predictor import Predictor
     from euhedral.training.recipes import report_on
 
     predictor = Predictor.load(model)
     with progress(quiet=quiet, lines=True) as advance:
         advance("reading", 0, None)
-        whole, named = open_data(data, labels=labels, targets=predictor.targets)
+        kinds = predictor.ensemble.kinds
+        classes = {name: kind.classes for name, kind in kinds.items() if isinstance(kind, Category)}
+        whole, named = open_data(data, labels=labels, targets=predictor.targets, classes=classes)
         parts = {"all": whole} if part == "all" else parts_of(whole, named, split=split)
         if part not in parts:
             raise unknown_name(f"part of {data}", part, [*parts, "all"], where="euhedral evaluate --help")
-        kinds = predictor.ensemble.kinds
         tensors = [name for name in predictor.targets if isinstance(kinds[name], CartesianTensor)]
         crystals = list(written_out(parts[part], names=tensors))
         if part not in ("train", "all"):

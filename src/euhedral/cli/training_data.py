@@ -24,8 +24,9 @@ _LARGEST: Final = 1e15
 
 
 def open_data(
-    data: str, *, labels: Path | None, targets: Sequence[str] | None, units: Sequence[str] = ()
-) -> tuple[Dataset, bool]:
+    data: str, *, labels: Path | None, targets: Sequence[str] | None, units: Sequence[str] = (),
+    classes: Mapping[str, Sequence[str]] | None = None,
+) -> tuple[Dataset, bool]:  # fmt: skip
     """Open a data set by name, or make one of a user's own data; tells whether it was a name.
 
     Args:
@@ -33,6 +34,7 @@ def open_data(
         labels: a table of labels for files without.
         targets: the values to carry; all numbers when not given.
         units: of a user's own targets, each as "band_gap=eV".
+        classes: of a user's own targets that are words, in order.
 
     Raises:
         UnknownNameError: it is neither a file nor a data set's name, or has no such target.
@@ -57,8 +59,8 @@ def open_data(
     if named:
         return load(data), True
     if path.suffix in (".parquet", ".csv") and path.exists():
-        return from_table(path, targets=targets, units=stated), False
-    return from_files(path, labels=labels, targets=targets, units=stated), False
+        return from_table(path, targets=targets, units=stated, classes=classes), False
+    return from_files(path, labels=labels, targets=targets, units=stated, classes=classes), False
 
 
 def _pair(text: str, *, option: str, example: str) -> tuple[str, str]:
@@ -243,6 +245,16 @@ def _rare_classes(parts: Mapping[str, Dataset], *, name: str, classes: Sequence[
             )
 
 
+def classes_of(texts: Sequence[str]) -> dict[str, list[str]]:
+    """Read names of classes from texts of the form "metal=no,yes".
+
+    Raises:
+        InvalidRequestError: there is no "=".
+    """
+    pairs = (_pair(text, option="--classes", example="metal=no,yes") for text in texts)
+    return {name: [word.strip() for word in listed.split(",")] for name, listed in pairs}
+
+
 def targets_of(
     whole: Dataset, *, names: Sequence[str], classes: Sequence[str], default: Sequence[str], start: str = ""
 ) -> tuple[dict[str, Any], ...]:  # fmt: skip
@@ -259,12 +271,7 @@ def targets_of(
         UnknownNameError: the data have no such target.
         InvalidRequestError: there is nothing to learn, or it is of a shape that cannot be learnt.
     """
-    named_classes = {}
-    for text in classes:
-        name, equals, listed = text.partition("=")
-        if not equals:
-            raise InvalidRequestError(f'--classes {text!r}: expected "target=first,second"')
-        named_classes[name] = listed.split(",")
+    stated = classes_of(classes)
     found: list[dict[str, Any]] = []
     chosen = list(names) or [name for name in default if name in whole.described] or list(whole.targets)
     for name in chosen:
@@ -273,8 +280,8 @@ def targets_of(
             raise UnknownNameError(
                 f"no target named {name!r} in {whole.card.name}; it has {', '.join(whole.targets) or 'none'}"
             )
-        if name in named_classes:
-            kind = {"kind": "category", "classes": named_classes[name], "per_atom": column.kind == "site"}
+        if name in stated or column.classes:
+            kind = {"kind": "category", "classes": stated.get(name, column.classes), "per_atom": column.kind == "site"}
         elif is_tensor(column):
             kind = tensor_target(whole, name=name, start=start)
         elif column.kind == "array" and len(column.shape) == 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -82,14 +82,21 @@ def _nested(cell: Any) -> Any:
 
 
 def kinds_of(
-    table: Sequence[Mapping[str, Any]], *, columns: Sequence[str], targets: Sequence[str] | None
+    table: Sequence[Mapping[str, Any]],
+    *,
+    columns: Sequence[str],
+    targets: Sequence[str] | None,
+    classes: Iterable[str] = (),
 ) -> dict[str, bool]:
     """Tell for each column whether it is of values (True) or of text (False); one is of values if most of its cells are.
+
+    A column that is wanted is of text only where all of its cells are, or most of them and it is one of classes.
 
     Args:
         table: rows.
         columns: which to look at.
         targets: the columns of values that are wanted; all of them when None.
+        classes: the columns whose classes are named, which are wanted, too.
 
     Returns:
         By column; columns of unwanted values and of other objects are absent.
@@ -98,8 +105,9 @@ def kinds_of(
     for column in columns:
         cells = [row[column] for row in table if not absent(row[column])]
         values = sum(parsed(cell) is not None for cell in cells)
-        if targets is not None and column in targets:
-            found[column] = True
+        if column in (targets or ()) or column in classes:
+            few = 2 * values <= len(cells) if column in classes else not values
+            found[column] = not (cells and few and all(isinstance(cell, str) for cell in cells))
         elif cells and 2 * values > len(cells):
             if targets is None:
                 found[column] = True

@@ -33,6 +33,7 @@ class Column:
         shape: of one value; empty for a number.
         axis: what the last dimension of an array runs along.
         frame: of a tensor, the axes that its components refer to.
+        classes: names of the classes whose positions the numbers are; empty for numbers that are no classes.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Column:
     shape: tuple[int, ...] = ()
     axis: Axis | None = None
     frame: str = ""
+    classes: tuple[str, ...] = ()
 
     @classmethod
     def target(cls, name: str) -> Column:
@@ -83,6 +85,8 @@ class Column:
             described["axis"] = json.dumps(asdict(self.axis))
         if self.frame:
             described["frame"] = self.frame
+        if self.classes:
+            described["classes"] = json.dumps(self.classes)
         return described
 
 
@@ -105,6 +109,7 @@ def column_of(name: str, *, arrow_type: pa.DataType, metadata: Mapping[str, str]
         axis = Axis.from_row(json.loads(metadata["axis"])) if "axis" in metadata else None
         column = Column(
             name=name, kind=kind, shape=shape, axis=axis, frame=metadata.get("frame", ""),
+            classes=tuple(map(str, json.loads(metadata.get("classes", "[]")))),
             **{key: metadata.get(key, "") for key in ("unit", "method", "note")},
         )  # fmt: skip
         fits = kind in KINDS and min(shape, default=1) > 0 and (kind in _SIMPLE or column.arrow_type == arrow_type)

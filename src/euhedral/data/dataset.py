@@ -81,7 +81,7 @@ class Dataset:
     @classmethod
     def from_pandas(
         cls, frame: pd.DataFrame, *, structure: str = "", id: str = "", targets: Sequence[str] | None = None,  # noqa: A002
-        units: Mapping[str, str] | None = None, name: str = "own",
+        units: Mapping[str, str] | None = None, name: str = "own", classes: Mapping[str, Sequence[str]] | None = None,
     ) -> Dataset:  # fmt: skip
         """Make a data set of a table with a structure in each row; `data.own.from_pandas` says more.
 
@@ -92,6 +92,7 @@ class Dataset:
             targets: the columns to carry; every column of numbers or arrays when not given.
             units: of the targets, as far as they are known.
             name: of the set.
+            classes: of the targets whose cells are words; sorted where they are not given.
 
         Raises:
             UnknownNameError: the table has no such column.
@@ -100,7 +101,7 @@ class Dataset:
         """
         from euhedral.data.own import from_pandas
 
-        return from_pandas(frame, structure=structure, id=id, targets=targets, units=units, name=name)
+        return from_pandas(frame, structure=structure, id=id, targets=targets, units=units, name=name, classes=classes)
 
     def __len__(self) -> int:
         return len(self._columns) if self._rows is None else int(self._rows.size)

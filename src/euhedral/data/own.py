@@ -36,6 +36,7 @@ _DECIMAL: Final = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?")
 def from_files(
     paths: str | Path | Sequence[str | Path], *, labels: str | Path | None = None, targets: Sequence[str] | None = None,
     units: Mapping[str, str] | None = None, id: str = "id", name: str = "",  # noqa: A002
+    classes: Mapping[str, Sequence[str]] | None = None,
 ) -> Dataset:  # fmt: skip
     """Make a data set of structure files, with labels from a table or from the files themselves (extxyz, JSON, CIF).
 
@@ -48,6 +49,7 @@ def from_files(
         units: of the targets, as far as they are known.
         id: the column of names.
         name: of the set; the first path's when not given.
+        classes: of the targets whose cells are words; the words of a target in sorted order where they are not given.
 
     Raises:
         FileFormatError: there are no structures, or the table cannot be read or names none of them.
@@ -67,7 +69,7 @@ def from_files(
         first = next(iter(made.reasons.values()), ["no structure files"])[0]
         raise FileFormatError(f"{', '.join(map(str, several))}: not one structure can be used; the first: {first}")
     if labels is not None:
-        _add_labels(made, Path(labels), id=id, targets=targets, own=own)
+        _add_labels(made, Path(labels), id=id, targets=targets, own=own, classes=classes or {})
     name = name or Path(several[0]).stem
     if labels is None and targets and not any({*crystal.props, *crystal.site} - {*NAMING} for crystal in made.crystals):
         raise InvalidRequestError(
@@ -75,12 +77,12 @@ def from_files(
             f"{id!r} with the names of the files and one for each value), or write them into the files (extxyz: {targets[0]}=1.5 in "
             "the second line of a frame)"
         )
-    return finished(made, name=name, targets=targets, units=units)
+    return finished(made, name=name, targets=targets, units=units, classes=classes)
 
 
 def from_pandas(
     frame: pd.DataFrame, *, structure: str = "", id: str = "", targets: Sequence[str] | None = None,  # noqa: A002
-    units: Mapping[str, str] | None = None, name: str = "own",
+    units: Mapping[str, str] | None = None, name: str = "own", classes: Mapping[str, Sequence[str]] | None = None,
 ) -> Dataset:  # fmt: skip
     """Make a data set of a table with a structure in each row.
 
@@ -92,20 +94,23 @@ def from_pandas(
         targets: the columns to carry; every column of numbers or of arrays when not given. Other columns are kept as text.
         units: of the targets, as far as they are known.
         name: of the set.
+        classes: of the targets whose cells are words; the words of a target in sorted order where they are not given.
 
     Raises:
         UnknownNameError: the table has no such column.
         FileFormatError: not one structure can be used.
-        InvalidRequestError: a target that no crystal has a value of.
+        InvalidRequestError: a target that no crystal has a value of, or a word that is not among its classes.
     """
     columns = [str(column) for column in frame.columns]
     rows = (dict(zip(columns, values, strict=True)) for values in frame.itertuples(index=False, name=None))
-    return _from_rows(rows, columns=columns, structure=structure, id=id, targets=targets, units=units, name=name)
+    return _from_rows(
+        rows, columns=columns, structure=structure, id=id, targets=targets, units=units, name=name, classes=classes
+    )
 
 
 def from_table(
     path: str | Path, *, structure: str = "", id: str = "", targets: Sequence[str] | None = None,  # noqa: A002
-    units: Mapping[str, str] | None = None, name: str = "",
+    units: Mapping[str, str] | None = None, name: str = "", classes: Mapping[str, Sequence[str]] | None = None,
 ) -> Dataset:  # fmt: skip
     """Open a Parquet or CSV table: one that `Dataset.write` made, or any with a structure in each row.
 
@@ -116,11 +121,12 @@ def from_table(
         targets: as in `from_pandas`.
         units: as in `from_pandas`.
         name: of the set; the file's when not given.
+        classes: as in `from_pandas`.
 
     Raises:
         FileFormatError: the file cannot be read.
         UnknownNameError: the table has no such column.
-        InvalidRequestError: a target that no crystal has a value of.
+        InvalidRequestError: a target that no crystal has a value of, or a word that is not among its classes.
     """
     from euhedral.data.readers import read_rows
 
@@ -136,19 +142,26 @@ def from_table(
         if b"euhedral" in (schema.metadata or {}):
             if units:
                 raise InvalidRequestError(f"{path} states the units of its targets; give none")
-            return Dataset.open(path)
+            opened = Dataset.open(path)
+            for target, named in (classes or {}).items():
+                stated = opened.described[target].classes if target in opened.described else ()
+                if stated and stated != tuple(named):
+                    raise InvalidRequestError(
+                        f"{path} states the classes of {target!r}, {','.join(stated)}; got {','.join(named)}: give those or none"
+                    )
+            return opened
         return _from_rows(
-            read_rows(path), columns=schema.names, structure=structure, id=id, targets=targets, units=units, name=name or path.stem
+            read_rows(path), columns=schema.names, structure=structure, id=id, targets=targets, units=units, name=name or path.stem, classes=classes,
         )  # fmt: skip
     header, rows = _csv(path)
     return _from_rows(
-        iter(rows), columns=header, structure=structure, id=id, targets=targets, units=units, name=name or path.stem
-    )
+        iter(rows), columns=header, structure=structure, id=id, targets=targets, units=units, name=name or path.stem, classes=classes,
+    )  # fmt: skip
 
 
 def _from_rows(
     rows: Iterator[Mapping[str, Any]], *, columns: Sequence[str], structure: str, id: str,  # noqa: A002
-    targets: Sequence[str] | None, units: Mapping[str, str] | None, name: str,
+    targets: Sequence[str] | None, units: Mapping[str, str] | None, name: str, classes: Mapping[str, Sequence[str]] | None,
 ) -> Dataset:  # fmt: skip
     structure = _column(structure, columns, usual=STRUCTURE_COLUMNS, name=name, what="column of structures")
     names = _column(id, columns, usual=("id", "material_id"), name=name, what="column of names", needed=False)
@@ -156,7 +169,9 @@ def _from_rows(
         _column(target, columns, usual=(), name=name, what="column")
     made = Collected()
     table = list(rows)
-    wanted = kinds_of(table, columns=[c for c in columns if c not in (structure, names)], targets=targets)
+    wanted = kinds_of(
+        table, columns=[c for c in columns if c not in (structure, names)], targets=targets, classes=classes or {}
+    )
     for number, row in enumerate(table):
         own = str(row[names]).strip() if names and not absent(row[names]) else f"{name}-{number}"
         try:
@@ -167,7 +182,7 @@ def _from_rows(
     if not made.crystals:
         first = next(iter(made.reasons.values()), ["the table has no rows"])[0]
         raise FileFormatError(f"{name}: not one structure can be used; the first: {first}")
-    return finished(made, name=name, targets=targets, units=units)
+    return finished(made, name=name, targets=targets, units=units, classes=classes)
 
 
 def _column(
@@ -211,7 +226,8 @@ def _names(crystal: Crystal, key: str) -> bool:
 
 
 def _add_labels(
-    made: Collected, path: Path, *, id: str, targets: Sequence[str] | None, own: Mapping[str, str]  # noqa: A002
+    made: Collected, path: Path, *, id: str, targets: Sequence[str] | None, own: Mapping[str, str],  # noqa: A002
+    classes: Mapping[str, Sequence[str]],
 ) -> None:  # fmt: skip
     header, table = _csv(path)
     if id not in header:
@@ -221,7 +237,7 @@ def _add_labels(
         if target not in header and target not in of_files:
             raise _no_column(f"column in {path.name}", target, [*header, *sorted(of_files)])
     at = {crystal.id: i for i, crystal in enumerate(made.crystals)}
-    wanted = kinds_of(table, columns=[c for c in header if c != id], targets=targets)
+    wanted = kinds_of(table, columns=[c for c in header if c != id], targets=targets, classes=classes)
     seen: dict[str, Mapping[str, Any]] = {}
     missing: list[str] = []
     for number, row in enumerate(table, start=2):

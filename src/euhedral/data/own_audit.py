@@ -25,7 +25,7 @@ from euhedral.errors import EuhedralError, FileFormatError, InvalidRequestError,
 _log = logging.getLogger(__name__)
 
 _NAMED: Final = 3  # examples in a remark
-_CLASSES: Final = 6  # different words that may be meant as classes
+_CLASSES: Final = 6  # different words that may be meant as classes, however few crystals have them
 _PARTS: Final = ("train", "val", "test")
 # interquartile ranges beyond the quartiles; of normal values not one in 10^40 is there
 _FAR: Final = 10.0
@@ -69,7 +69,10 @@ def some(names: Sequence[str]) -> str:
     return ", ".join(map(repr, names[:_NAMED])) + (", ..." if len(names) > _NAMED else "")
 
 
-def finished(made: Collected, *, name: str, targets: Sequence[str] | None, units: Mapping[str, str] | None) -> Dataset:
+def finished(
+    made: Collected, *, name: str, targets: Sequence[str] | None, units: Mapping[str, str] | None,
+    classes: Mapping[str, Sequence[str]] | None = None,
+) -> Dataset:  # fmt: skip
     """Make the data set, with its audit.
 
     Args:
@@ -77,13 +80,16 @@ def finished(made: Collected, *, name: str, targets: Sequence[str] | None, units
         name: of the set.
         targets: the values to carry; every number and array when None.
         units: of the targets, as far as they are known.
+        classes: of the targets that are words, in order.
 
     Raises:
-        InvalidRequestError: a target of which no crystal has a value, or whose values differ in shape.
+        InvalidRequestError: a target of which no crystal has a value, or whose values differ in shape, or a word that is not
+            among its classes.
         UnknownNameError: a unit of something that is no target.
         FileFormatError: the column "split" says something else than train, val or test.
     """
     crystals, loose = _values_of_atoms(made.crystals)
+    crystals, classes = _numbered(crystals, made=made, targets=targets or (), classes=classes or {}, name=name)
     shapes = _shapes(crystals, targets=targets, loose=loose, name=name, made=made)
     units = units or {}
     for stated in units:
@@ -92,7 +98,7 @@ def finished(made: Collected, *, name: str, targets: Sequence[str] | None, units
     columns = [
         Column(
             name=target, kind="site" if shape.per_atom else "array" if shape.shape else "float", unit=units.get(target, ""),
-            shape=shape.shape, note="" if target in units else "unit not stated",
+            shape=shape.shape, note="" if target in units or target in classes else "unit not stated", classes=classes.get(target, ()),
         )
         for target, shape in shapes.items()
     ]  # fmt: skip
@@ -155,6 +161,38 @@ def _values_of_atoms(crystals: Sequence[Crystal]) -> tuple[list[Crystal], set[st
     return made, several - moved
 
 
+def _numbered(
+    crystals: list[Crystal], *, made: Collected, targets: Sequence[str], classes: Mapping[str, Sequence[str]], name: str
+) -> tuple[list[Crystal], dict[str, tuple[str, ...]]]:
+    """Put in the place of words their positions among the classes of their target; gives the classes, too."""
+    found = {}
+    for target in dict.fromkeys((*targets, *classes)):
+        cells = ((crystal.id, made.texts[crystal.id].get(target) or crystal.props.get(target)) for crystal in crystals)
+        words = {label: cell for label, cell in cells if isinstance(cell, str)}
+        if not words:
+            continue
+        named = tuple(classes.get(target) or sorted(set(words.values())))
+        if target not in classes:
+            if len(named) > max(_CLASSES, len(words) // 2):
+                raise InvalidRequestError(
+                    f"{name}: the cells of {target!r} are no numbers or arrays, and {len(named):,} different words in {len(words):,} cells "
+                    f"are no classes ({_examples([*words.items()])}); correct them, or name the classes with --classes"
+                )
+            made.remarks.append(f"the words of {target} are its classes, in sorted order: {', '.join(named)}")
+        wrong = next((label for label, word in words.items() if word not in named), "")
+        if wrong:
+            raise InvalidRequestError(
+                f"{name}: {target!r} of crystal {wrong!r} is {words[wrong]!r}, which is none of the classes {', '.join(named)}; name it "
+                "with the others, or correct or empty its cell"
+            )
+        crystals = [
+            crystal.replace(props={**crystal.props, target: float(named.index(words[crystal.id]))}) if crystal.id in words else crystal
+            for crystal in crystals
+        ]  # fmt: skip
+        found[target] = named
+    return crystals, found
+
+
 def _shapes(
     crystals: Sequence[Crystal], *, targets: Sequence[str] | None, loose: set[str], name: str, made: Collected
 ) -> dict[str, ValueShape]:
@@ -177,12 +215,7 @@ def _shapes(
 
 
 def _no_numbers(target: str, cells: Sequence[tuple[str, str]]) -> str:
-    words = list(dict.fromkeys(cell for _, cell in cells))
-    classes = ",".join(words) if len(words) <= _CLASSES else "first,second,..."
-    return (
-        f"not one cell of {target!r} is a number or array ({_examples(cells)}); "
-        f'write numbers, or for classes 0, 1, ... with --classes "{target}={classes}"'
-    )
+    return f"not one cell of {target!r} is a number or array ({_examples(cells)}); write numbers, or words for classes"
 
 
 def _examples(cells: Sequence[tuple[str, str]]) -> str:
