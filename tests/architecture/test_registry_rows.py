@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from euhedral.errors import UnknownNameError
+from euhedral.errors import InvalidRequestError, UnknownNameError
 from euhedral.models.registry import ROWS, row
 
 ROOT = Path(__file__).parents[2]
@@ -30,6 +30,26 @@ def test_shipped_weights_carry_a_card(candidate):
         folder = ROOT / "src" / "euhedral" / "models" / "weights" / name
         assert list(folder.rglob("*.safetensors"))
         assert list(folder.rglob("card.json"))
+
+
+OTHERS = {
+    "tensors": {"kind": "tensor", "name": "dielectric_tensor", "rank": 2, "symmetry": "ij=ji"},
+    "values of atoms": {"kind": "scalar", "name": "charge", "per_atom": True},
+}
+
+
+@pytest.mark.parametrize("what", OTHERS)
+@pytest.mark.parametrize(
+    "candidate", [one for one in ROWS if one.wing == "property"], ids=lambda candidate: candidate.name
+)
+def test_a_system_learns_what_its_row_says_and_others_name_those_that_do(candidate, what):
+    arguments = {**candidate.tiny, "targets": [OTHERS[what]]}
+    if what in candidate.learns:
+        assert candidate.load()(**arguments).targets == (OTHERS[what]["name"],)
+        return
+    able = ", ".join(one.name for one in ROWS if what in one.learns)
+    with pytest.raises(InvalidRequestError, match=f"; systems that learn {what}: {able}$"):
+        candidate.load()(**arguments)
 
 
 def test_names_are_unique():

@@ -36,6 +36,7 @@ class Row:
         physics: the review's column "physical knowledge".
         predicts: the review's column "predicted property".
         symmetry: the symmetry that it claims.
+        learns: what it learns beside numbers, classes and spectra of crystals: "tensors", "values of atoms".
         tiny: constructor arguments for a small instance, for tests.
         training: the paper's way of training, as `training.settings.settings_of` reads it.
         pretraining: "module:function" that makes what it learns without labels (`tasks.pretraining`); empty without one.
@@ -58,6 +59,7 @@ class Row:
     physics: str
     predicts: str
     symmetry: Literal["E(3)", "SE(3)", "space group", "as the potential"]
+    learns: tuple[str, ...] = ()
     tiny: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     training: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     pretraining: str = ""
