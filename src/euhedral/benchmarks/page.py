@@ -90,6 +90,11 @@ def page(
         printed = {
             row["system"]: in_print(asked, name=row["system"], splits=_splits(row, asked)) for row in own if place == 0
         }
+        partial = {row["system"] for row in own if len(_splits(row, asked)) < len(asked.splits)}
+        own = [
+            {**row, "shown": f"{row['system']} ({row['splits']} only)" if row["system"] in partial else row["system"]}
+            for row in own
+        ]
         lines += _table(own, pairs=[pair for pair in pairs if pair["target"] == target], printed=printed, unit=unit)
         files[f"{name}.svg"] = _errors(own, title=f"{target}{f' ({unit})' if unit else ''}")
     networks = [row for row in results if row["target"] == next(iter(asked.kinds)) and row.get("seconds_per_epoch")]
@@ -148,7 +153,7 @@ def _table(rows: Sequence[Row], *, pairs: Sequence[Row], printed: Mapping[str, f
         known = printed.get(row["system"])
         epochs = f"{row['epochs']:.3g} of {row['published_epochs']:.0f}" if row.get("epochs") else "-"
         lines.append(
-            f"| {row['system']} | {row['error']:.4g} | {row['low']:.4g} to {row['high']:.4g} | {r2} | {'-' if known is None else f'{known:.4g}'} | {worse} | "
+            f"| {row['shown']} | {row['error']:.4g} | {row['low']:.4g} to {row['high']:.4g} | {r2} | {'-' if known is None else f'{known:.4g}'} | {worse} | "
             f"{_beats(row)} | {'-' if math.isnan(coverage) else f'{coverage:.1%}'} | {epochs} |"
         )
     return [
@@ -197,7 +202,7 @@ def _errors(rows: Sequence[Row], *, title: str) -> str:
     composition = [row["error"] for row in rows if row.get("beats_composition") is None]
     if composition:
         axes.axvline(min(composition), color=_BASELINE, linewidth=0.9, linestyle=(0, (4, 3)))
-    axes.set_yticks(places, [row["system"] for row in rows], fontsize=8)
+    axes.set_yticks(places, [row["shown"] for row in rows], fontsize=8)
     if rows[-1]["high"] > 4.0 * rows[0]["low"] > 0.0:
         _logarithmic(axes.xaxis, scale=axes.set_xscale)
     axes.set_xlabel(f"error: {title}\nbrown: sees the composition alone; dashed: the best of these", fontsize=8)
