@@ -100,9 +100,7 @@ def test_inputs_travel_with_the_crystals(crystals):
 def test_a_crystal_without_an_input_is_named(crystals):
     chosen = spectra(crystals)
     chosen[1] = chosen[1].replace(props={"pressure": 1.0})
-    with pytest.raises(
-        InvalidRequestError, match=r"crystal 'fcc' has no 'temperature'.*it has: moment, pressure, slab"
-    ):
+    with pytest.raises(InvalidRequestError, match=r"crystal 'fcc': no 'temperature'.*it has: moment, pressure, slab"):
         CrystalBatch.from_crystals(chosen, inputs=["temperature"])
     chosen[1] = chosen[1].replace(props={"temperature": float("nan")})
     with pytest.raises(InvalidRequestError, match=r"crystal 'fcc': its input 'temperature' is not finite"):

@@ -23,6 +23,7 @@ from euhedral.training.ensemble import Ensemble
 from euhedral.training.graph_set import GraphSet
 from euhedral.training.loggers import Journal
 from euhedral.training.loop import fit
+from euhedral.training.network import inputs_of
 from euhedral.training.predictor import Predictor, weights_folder
 from euhedral.training.recipes import BOUNDS, EnsembleRecipe, begin_from, calibrate, learnt_from, size_of
 from euhedral.training.seen import unseen
@@ -48,7 +49,7 @@ def train_and_predict(job: Job, *, asked: Protocol, parts: Parts, test: Sequence
     members = [_network(job, config=config, targets=asked.targets, member=member) for member in range(job.members)]
     began = time.process_time()
     pattern: Any = members[0]
-    inputs = (*getattr(pattern, "inputs", ()), *getattr(pattern, "site_inputs", ()))
+    inputs = inputs_of(pattern)
     merges = bool(getattr(pattern, "merges_equal", False))
     sets = [
         GraphSet.from_crystals(

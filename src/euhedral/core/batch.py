@@ -187,12 +187,13 @@ def _stacked(
 ) -> Tensor:
     values = [crystal.site.get(name) if shape.per_atom else crystal.props.get(name) for crystal in crystals]
     if required:
-        for crystal, value in zip(crystals, values, strict=True):
-            _demand_input(crystal, name=name, value=value)
+        for crystal in crystals:
+            if fault := input_fault(crystal, name=name):
+                raise InvalidRequestError(f"crystal {crystal.id!r}: {fault}")
     filled = []
     for crystal, value in zip(crystals, values, strict=True):
         expected = (len(crystal), *shape.shape) if shape.per_atom else shape.shape
-        array = np.full(expected, np.nan) if value is None else np.asarray(value)
+        array = np.full(expected, np.nan) if value is None and not required else np.asarray(value)
         if array.shape != expected:
             raise InvalidRequestError(
                 f"crystal {crystal.id!r}: {name!r} has shape {array.shape}, expected {expected} ({shape})"
@@ -204,17 +205,21 @@ def _stacked(
     return torch.as_tensor(joined, dtype=torch.bool if required and joined.dtype.kind == "b" else dtype)
 
 
-def _demand_input(crystal: Crystal, *, name: str, value: Any) -> None:
+def input_fault(crystal: Crystal, *, name: str) -> str:
+    """Say why a crystal cannot be given to a model that needs a value as an input; empty where it can.
+
+    Args:
+        crystal: any.
+        name: of the value, in `props` or in `site`.
+    """
+    value = crystal.props.get(name, crystal.site.get(name))
     if value is None:
         has = ", ".join(sorted({*crystal.props, *crystal.site})) or "none"
-        raise InvalidRequestError(
-            f"crystal {crystal.id!r} has no {name!r}, which the model needs as an input (it has: {has}); add it to each crystal"
-        )
+        return f"no {name!r}, which the model needs as an input (it has: {has}); add it to each crystal"
     array = np.asarray(value)
     if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise InvalidRequestError(
-            f"crystal {crystal.id!r}: its input {name!r} is not finite; give a number, or leave the crystal out"
-        )
+        return f"its input {name!r} is not finite; give a number, or leave the crystal out"
+    return ""
 
 
 def _moved(

@@ -13,6 +13,11 @@ from euhedral.training.dropout import DropoutNetwork
 from euhedral.training.evidential import Evidential
 
 
+def inputs_of(network: object) -> tuple[str, ...]:
+    """Names of the conditions that a property model, or an ensemble, is given: of a crystal first, then of its atoms."""
+    return (*getattr(network, "inputs", ()), *getattr(network, "site_inputs", ()))
+
+
 def network_of(system: str, *, config: Mapping[str, Any]) -> nn.Module:
     """Make a property model.
 

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from euhedral.core.batch import input_fault
 from euhedral.core.crystal import Crystal
 from euhedral.core.failure import Failure
 from euhedral.errors import FileFormatError, InvalidRequestError, MissingDataError, unknown_name
@@ -24,7 +25,7 @@ from euhedral.training.conformal import Conformal, ConformalByPrediction
 from euhedral.training.ensemble import Ensemble
 from euhedral.training.fingerprint import fingerprint
 from euhedral.training.graph_set import GraphSet
-from euhedral.training.network import network_of
+from euhedral.training.network import inputs_of, network_of
 from euhedral.training.novelty import Novelty
 from euhedral.training.stand_in import stand_in
 
@@ -97,6 +98,11 @@ class Predictor:
         return self.ensemble.targets
 
     @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the conditions that every crystal must carry: its own (a temperature), then those of its atoms."""
+        return inputs_of(self.ensemble)
+
+    @property
     def sees_structure(self) -> bool:
         """Whether the structure matters; where it does not, formulas are enough."""
         return self.ensemble.sees_structure
@@ -130,7 +136,8 @@ class Predictor:
             batch_size: crystals at a time.
 
         Raises:
-            InvalidRequestError: a crystal holds an element that the networks cannot represent (`refusals` finds them first).
+            InvalidRequestError: a crystal holds an element that the networks cannot represent, or lacks a condition (`refusals` finds
+                them first).
         """
         for crystal in crystals:
             if not isinstance(crystal, Crystal):
@@ -144,7 +151,7 @@ class Predictor:
         data = GraphSet.from_crystals(
             crystals,
             spec=self.ensemble.graph,
-            inputs=self.ensemble.inputs + self.ensemble.site_inputs,
+            inputs=self.inputs,
             merge_equal=self.ensemble.merges_equal,
         )
         answer = ask(self.ensemble, data, batch_size=batch_size)
@@ -181,15 +188,15 @@ class Predictor:
 
         table = getattr(self.ensemble.members[0], "elements", None)
         known = table.shape[0] - 1 if isinstance(table, Tensor) else 118
-        return [
-            Failure(
-                reason=f"{self.system} knows the elements H to {SYMBOLS[known]}, got {SYMBOLS[int(crystal.numbers.max())]}",
-                id=crystal.id, stage="predict",
-            )
-            if int(crystal.numbers.max()) > known
-            else None
-            for crystal in crystals
-        ]  # fmt: skip
+        found: list[Failure | None] = []
+        for crystal in crystals:
+            reason = next((fault for name in self.inputs if (fault := input_fault(crystal, name=name))), "")
+            if int(crystal.numbers.max()) > known:
+                reason = (
+                    f"{self.system} knows the elements H to {SYMBOLS[known]}, got {SYMBOLS[int(crystal.numbers.max())]}"
+                )
+            found.append(Failure(reason=reason, id=crystal.id, stage="predict") if reason else None)
+        return found
 
     def save(self, folder: str | Path) -> Path:
         """Write the predictor as a folder of weights.

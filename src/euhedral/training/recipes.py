@@ -30,7 +30,7 @@ from euhedral.training.fingerprint import fingerprint
 from euhedral.training.graph_set import GraphSet
 from euhedral.training.loggers import Journal
 from euhedral.training.loop import Epoch, fit
-from euhedral.training.network import network_of
+from euhedral.training.network import inputs_of, network_of
 from euhedral.training.novelty import Novelty
 from euhedral.training.predictor import Predictor, ask, weights_folder
 from euhedral.training.seen import joined, material_keys
@@ -124,7 +124,7 @@ def train_ensemble(
         )
     sets = [
         GraphSet.from_crystals(
-            crystals, spec=pattern.graph, targets=tuple(targets), inputs=(*getattr(pattern, "inputs", ()), *getattr(pattern, "site_inputs", ())),
+            crystals, spec=pattern.graph, targets=tuple(targets), inputs=inputs_of(pattern),
             merge_equal=getattr(pattern, "merges_equal", False),
         ).to(device)
         for crystals in (labelled, validation)
