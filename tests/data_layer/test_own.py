@@ -230,7 +230,13 @@ def test_a_unit_of_nothing_is_refused(folder):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("name,x\na,1\n", "no column 'id'"), ("", "no column 'id'"), ("id,x\nsalt-1,1,2\n", "line 2: not as many cells")],
+    [
+        ("name,x\na,1\n", "no column 'id' of names; it has name, x$"),
+        ("", "no column 'id'"),
+        ("x,ID\n1,salt-1.cif\n", "it has x, ID; 'ID' names the structures: call it 'id'"),
+        ("id,x\n", "has a header and no rows"),
+        ("id,x\nsalt-1,1,2\n", "line 2: not as many cells"),
+    ],
 )
 def test_a_table_of_another_form_is_refused(text, message, folder):
     (folder / "labels.csv").write_text(text)

@@ -20,12 +20,14 @@ from euhedral.core.files import read_many
 from euhedral.core.files.extxyz import NAMING
 from euhedral.data.cells import absent, crystal_of, kinds_of, parsed
 from euhedral.data.dataset import Dataset
-from euhedral.data.own_audit import Collected, finished, some
+from euhedral.data.own_audit import Collected, finished, some, values_of_atoms
 from euhedral.errors import EuhedralError, FileFormatError, InvalidRequestError, UnknownNameError
 
 if TYPE_CHECKING:
     import pandas as pd
 
+#: Endings of tables with a structure in each row.
+TABLES: Final = (".parquet", ".csv")
 #: Columns that hold structures, in the order in which they are looked for.
 STRUCTURE_COLUMNS: Final = ("structure", "crystal", "cif", "poscar", "atoms")
 _NAMED: Final = 3  # examples in a remark
@@ -36,7 +38,7 @@ _DECIMAL: Final = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?")
 def from_files(
     paths: str | Path | Sequence[str | Path], *, labels: str | Path | None = None, targets: Sequence[str] | None = None,
     units: Mapping[str, str] | None = None, id: str = "id", name: str = "",  # noqa: A002
-    classes: Mapping[str, Sequence[str]] | None = None,
+    classes: Mapping[str, Sequence[str]] | None = None, of_atoms: Sequence[str] = (),
 ) -> Dataset:  # fmt: skip
     """Make a data set of structure files, with labels from a table or from the files themselves (extxyz, JSON, CIF).
 
@@ -50,6 +52,7 @@ def from_files(
         id: the column of names.
         name: of the set; the first path's when not given.
         classes: of the targets whose cells are words; the words of a target in sorted order where they are not given.
+        of_atoms: names whose arrays hold a row for each atom, which cannot be told where all crystals have as many atoms.
 
     Raises:
         FileFormatError: there are no structures, or the table cannot be read or names none of them.
@@ -59,7 +62,7 @@ def from_files(
     several = [paths] if isinstance(paths, str | Path) else list(paths)
     made = Collected()
     results = list(read_many(several))
-    own = _own_names([result for result in results if isinstance(result, Crystal)])
+    own = own_names([result for result in results if isinstance(result, Crystal)])
     for result in results:
         if isinstance(result, Failure):
             made.reject("unreadable", str(result))
@@ -77,7 +80,7 @@ def from_files(
             f"{id!r} with the names of the files and one for each value), or write them into the files (extxyz: {targets[0]}=1.5 in "
             "the second line of a frame)"
         )
-    return finished(made, name=name, targets=targets, units=units, classes=classes)
+    return finished(made, name=name, targets=targets, units=units, classes=classes, of_atoms=of_atoms)
 
 
 def from_pandas(
@@ -111,6 +114,7 @@ def from_pandas(
 def from_table(
     path: str | Path, *, structure: str = "", id: str = "", targets: Sequence[str] | None = None,  # noqa: A002
     units: Mapping[str, str] | None = None, name: str = "", classes: Mapping[str, Sequence[str]] | None = None,
+    of_atoms: Sequence[str] = (),
 ) -> Dataset:  # fmt: skip
     """Open a Parquet or CSV table: one that `Dataset.write` made, or any with a structure in each row.
 
@@ -122,47 +126,92 @@ def from_table(
         units: as in `from_pandas`.
         name: of the set; the file's when not given.
         classes: as in `from_pandas`.
+        of_atoms: as in `from_files`.
 
     Raises:
         FileFormatError: the file cannot be read.
         UnknownNameError: the table has no such column.
         InvalidRequestError: a target that no crystal has a value of, or a word that is not among its classes.
     """
+    path = Path(path)
+    opened = _open_table(path)
+    if isinstance(opened, Dataset):
+        if units:
+            raise InvalidRequestError(f"{path} states the units of its targets; give none")
+        for target, named in (classes or {}).items():
+            stated = opened.described[target].classes if target in opened.described else ()
+            if stated and stated != tuple(named):
+                raise InvalidRequestError(
+                    f"{path} states the classes of {target!r}, {','.join(stated)}; got {','.join(named)}: give those or none"
+                )
+        return opened
+    columns, rows = opened
+    return _from_rows(
+        rows, columns=columns, structure=structure, id=id, targets=targets, units=units, name=name or path.stem, classes=classes, of_atoms=of_atoms
+    )  # fmt: skip
+
+
+def crystals_of_table(path: str | Path, *, values: Sequence[str] = ()) -> tuple[list[Crystal], list[Failure]]:
+    """Read the crystals of a Parquet or CSV table under the ids that `from_table` gives them; no label is needed.
+
+    Args:
+        path: .parquet or .csv.
+        values: the columns that crystals carry, as far as the table has them.
+
+    Returns:
+        The crystals, and the rows that cannot be used.
+
+    Raises:
+        FileFormatError: the file cannot be read, or has no column of structures.
+    """
+    path = Path(path)
+    opened = _open_table(path)
+    if isinstance(opened, Dataset):
+        return list(opened), []
+    columns, rows = opened
+    known = [value for value in values if value in columns]
+    made = _collected(rows, columns=columns, structure="", id="", targets=known, name=path.stem)
+    failures = [
+        Failure(reason=reason, id=str(path), stage="read") for reasons in made.reasons.values() for reason in reasons
+    ]
+    return values_of_atoms(made.crystals, known=known)[0], failures
+
+
+def _open_table(path: Path) -> Dataset | tuple[Sequence[str], Iterator[Mapping[str, Any]]]:
+    """Open a table that `Dataset.write` made, or give the columns and rows of another."""
     from euhedral.data.readers import read_rows
 
-    path = Path(path)
-    if path.suffix == ".parquet":
-        import pyarrow as pa
-        import pyarrow.parquet as pq
+    if path.suffix != ".parquet":
+        header, rows = _csv(path)
+        return header, iter(rows)
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
-        try:
-            schema = pq.read_schema(path)
-        except (pa.ArrowException, OSError) as error:
-            raise FileFormatError(f"{path} is not a whole Parquet file ({str(error).splitlines()[0]})") from error
-        if b"euhedral" in (schema.metadata or {}):
-            if units:
-                raise InvalidRequestError(f"{path} states the units of its targets; give none")
-            opened = Dataset.open(path)
-            for target, named in (classes or {}).items():
-                stated = opened.described[target].classes if target in opened.described else ()
-                if stated and stated != tuple(named):
-                    raise InvalidRequestError(
-                        f"{path} states the classes of {target!r}, {','.join(stated)}; got {','.join(named)}: give those or none"
-                    )
-            return opened
-        return _from_rows(
-            read_rows(path), columns=schema.names, structure=structure, id=id, targets=targets, units=units, name=name or path.stem, classes=classes,
-        )  # fmt: skip
-    header, rows = _csv(path)
-    return _from_rows(
-        iter(rows), columns=header, structure=structure, id=id, targets=targets, units=units, name=name or path.stem, classes=classes,
-    )  # fmt: skip
+    try:
+        schema = pq.read_schema(path)
+    except (pa.ArrowException, OSError) as error:
+        raise FileFormatError(f"{path} is not a whole Parquet file ({str(error).splitlines()[0]})") from error
+    return Dataset.open(path) if b"euhedral" in (schema.metadata or {}) else (schema.names, read_rows(path))
 
 
 def _from_rows(
     rows: Iterator[Mapping[str, Any]], *, columns: Sequence[str], structure: str, id: str,  # noqa: A002
     targets: Sequence[str] | None, units: Mapping[str, str] | None, name: str, classes: Mapping[str, Sequence[str]] | None,
+    of_atoms: Sequence[str] = (),
 ) -> Dataset:  # fmt: skip
+    made = _collected(
+        rows, columns=columns, structure=structure, id=id, targets=targets, name=name, classes=classes or ()
+    )
+    if not made.crystals:
+        first = next(iter(made.reasons.values()), ["the table has no rows"])[0]
+        raise FileFormatError(f"{name}: not one structure can be used; the first: {first}")
+    return finished(made, name=name, targets=targets, units=units, classes=classes, of_atoms=of_atoms)
+
+
+def _collected(
+    rows: Iterator[Mapping[str, Any]], *, columns: Sequence[str], structure: str, id: str,  # noqa: A002
+    targets: Sequence[str] | None, name: str, classes: Iterable[str] = (),
+) -> Collected:  # fmt: skip
     structure = _column(structure, columns, usual=STRUCTURE_COLUMNS, name=name, what="column of structures")
     names = _column(id, columns, usual=("id", "material_id"), name=name, what="column of names", needed=False)
     for target in targets or ():
@@ -170,7 +219,7 @@ def _from_rows(
     made = Collected()
     table = list(rows)
     wanted = kinds_of(
-        table, columns=[c for c in columns if c not in (structure, names)], targets=targets, classes=classes or {}
+        table, columns=[c for c in columns if c not in (structure, names)], targets=targets, classes=classes
     )
     for number, row in enumerate(table):
         own = str(row[names]).strip() if names and not absent(row[names]) else f"{name}-{number}"
@@ -179,10 +228,7 @@ def _from_rows(
             made.keep(_with_values(made, crystal.replace(id=own), row, wanted), text=_text_of(row, wanted))
         except EuhedralError as error:
             made.reject("unreadable", str(error))
-    if not made.crystals:
-        first = next(iter(made.reasons.values()), ["the table has no rows"])[0]
-        raise FileFormatError(f"{name}: not one structure can be used; the first: {first}")
-    return finished(made, name=name, targets=targets, units=units, classes=classes)
+    return made
 
 
 def _column(
@@ -195,7 +241,7 @@ def _column(
     found = next((column for column in usual if column in columns), "")
     if needed and not found:
         raise FileFormatError(
-            f"{name}: no column is called {', '.join(usual)}; say which one holds the structures (it has {', '.join(columns)})"
+            f"{name}: no column is called {', '.join(usual)}; say which one holds the structures by calling it so (it has {', '.join(columns)})"
         )
     return found
 
@@ -208,8 +254,12 @@ def _no_column(what: str, asked: str, columns: Sequence[str]) -> UnknownNameErro
     )
 
 
-def _own_names(crystals: Sequence[Crystal]) -> dict[str, str]:
-    """Find what crystals call themselves, by their ids: the first of `NAMING` that no other crystal has, too."""
+def own_names(crystals: Sequence[Crystal]) -> dict[str, str]:
+    """Find what crystals call themselves, by their ids: the first of `NAMING` that no other crystal has, too.
+
+    Args:
+        crystals: all that were read; those that share an id are left out.
+    """
     used = Counter(crystal.id for crystal in crystals)
     used.update(str(crystal.props[key]) for crystal in crystals for key in NAMING if _names(crystal, key))
     return {
@@ -230,19 +280,22 @@ def _add_labels(
     classes: Mapping[str, Sequence[str]],
 ) -> None:  # fmt: skip
     header, table = _csv(path)
+    at = {crystal.id: i for i, crystal in enumerate(made.crystals)}
     if id not in header:
-        raise FileFormatError(f"{path} has no column {id!r} of names; it has {', '.join(header) or 'none'}")
+        meant = next((c for c in header if any(_named(row[c], at, own=own) in at for row in table)), "")
+        hint = f"; {meant!r} names the structures: call it {id!r}" if meant else ""
+        raise FileFormatError(f"{path} has no column {id!r} of names; it has {', '.join(header) or 'none'}{hint}")
+    if not table:
+        raise FileFormatError(f"{path} has a header and no rows; add one for each structure")
     of_files = {name for crystal in made.crystals for name in (*crystal.props, *crystal.site)} - {*header, *NAMING}
     for target in targets or ():
         if target not in header and target not in of_files:
             raise _no_column(f"column in {path.name}", target, [*header, *sorted(of_files)])
-    at = {crystal.id: i for i, crystal in enumerate(made.crystals)}
     wanted = kinds_of(table, columns=[c for c in header if c != id], targets=targets, classes=classes)
     seen: dict[str, Mapping[str, Any]] = {}
     missing: list[str] = []
     for number, row in enumerate(table, start=2):
-        name = _stem(str(row[id]).strip(), at)
-        name = name if name in at else own.get(name, name)
+        name = _named(row[id], at, own=own)
         if name in seen:
             made.remarks.append(
                 f"{path.name}, line {number}: {name!r} is there twice{_conflict(seen[name], row, wanted)}; the first is kept"
@@ -273,9 +326,11 @@ def _conflict(first: Mapping[str, Any], second: Mapping[str, Any], wanted: Itera
     return f" with different {'; '.join(differ)}" if differ else ""
 
 
-def _stem(name: str, known: Iterable[str]) -> str:
-    known = known if isinstance(known, dict) else set(known)
-    return name if name in known or Path(name).stem not in known else Path(name).stem
+def _named(cell: str, known: Mapping[str, int], *, own: Mapping[str, str]) -> str:
+    """Find which of the known names a cell means: a file's, with or without ending, or one that a crystal has of itself."""
+    name = cell.strip()
+    name = name if name in known or Path(name).stem not in known else Path(name).stem
+    return name if name in known else own.get(name, name)
 
 
 def _hint(name: str, known: Iterable[str]) -> str:

@@ -71,7 +71,7 @@ def some(names: Sequence[str]) -> str:
 
 def finished(
     made: Collected, *, name: str, targets: Sequence[str] | None, units: Mapping[str, str] | None,
-    classes: Mapping[str, Sequence[str]] | None = None,
+    classes: Mapping[str, Sequence[str]] | None = None, of_atoms: Sequence[str] = (),
 ) -> Dataset:  # fmt: skip
     """Make the data set, with its audit.
 
@@ -81,6 +81,7 @@ def finished(
         targets: the values to carry; every number and array when None.
         units: of the targets, as far as they are known.
         classes: of the targets that are words, in order.
+        of_atoms: as in `values_of_atoms`.
 
     Raises:
         InvalidRequestError: a target of which no crystal has a value, or whose values differ in shape, or a word that is not
@@ -88,7 +89,7 @@ def finished(
         UnknownNameError: a unit of something that is no target.
         FileFormatError: the column "split" says something else than train, val or test.
     """
-    crystals, loose = _values_of_atoms(made.crystals)
+    crystals, loose = values_of_atoms(made.crystals, known=of_atoms)
     crystals, classes = _numbered(crystals, made=made, targets=targets or (), classes=classes or {}, name=name)
     shapes = _shapes(crystals, targets=targets, loose=loose, name=name, made=made)
     units = units or {}
@@ -136,8 +137,12 @@ def _parts(split: Sequence[str], *, name: str) -> Counter[str]:
     return parts
 
 
-def _values_of_atoms(crystals: Sequence[Crystal]) -> tuple[list[Crystal], set[str]]:
+def values_of_atoms(crystals: Sequence[Crystal], *, known: Sequence[str] = ()) -> tuple[list[Crystal], set[str]]:
     """Move arrays that have as many rows as each crystal has atoms, of different numbers, to `site`.
+
+    Args:
+        crystals: all of a set.
+        known: names that are moved too where all crystals have as many atoms.
 
     Returns:
         The crystals, and the names of arrays that have neither one shape nor a row for each atom.
@@ -150,7 +155,7 @@ def _values_of_atoms(crystals: Sequence[Crystal]) -> tuple[list[Crystal], set[st
             shapes.setdefault(key, set()).add(shape)
             of_atoms[key] = of_atoms.get(key, True) and shape[:1] == (len(crystal),)
     several = {key for key, found in shapes.items() if len(found) > 1}
-    moved = {key for key in several if of_atoms[key]}
+    moved = {key for key in shapes if of_atoms[key] and (key in several or key in known)}
     made = [
         crystal.replace(
             props={key: value for key, value in crystal.props.items() if key not in moved},
