@@ -8,6 +8,7 @@ import json
 import math
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -127,6 +128,24 @@ def exit_code(*, done: int, failures: int) -> int:
 def file_stem(name: str) -> str:
     """Make a file's name of a crystal's: whatever could be taken for a folder or a pattern becomes an underscore."""
     return "".join(letter if letter.isalnum() or letter in "-_.#+" else "_" for letter in name) or "crystal"
+
+
+def file_stems(names: Sequence[str]) -> dict[str, str]:
+    """Make files' names of crystals' names, as `file_stem`, no two the same.
+
+    Args:
+        names: all different.
+
+    Returns:
+        By name.
+    """
+    counts: Counter[str] = Counter()
+    stems = {}
+    for name in names:
+        stem = file_stem(name)
+        counts[stem] += 1
+        stems[name] = stem if counts[stem] == 1 else f"{stem}#{counts[stem]}"
+    return stems
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from euhedral.cli.output import check_output, exit_code, file_stem, progress, report_failures, show_table, write_rows
+from euhedral.cli.output import check_output, exit_code, file_stems, progress, report_failures, show_table, write_rows
 from euhedral.cli.reading import crystals_from
 
 
@@ -17,7 +17,9 @@ def register(app: typer.Typer) -> None:
 
 
 def relax(
-    files: Annotated[list[Path], typer.Argument(help="Structure files, folders, or quoted patterns.")],
+    files: Annotated[
+        list[str], typer.Argument(help="Structure files, folders, quoted patterns, tables, or data sets.")
+    ],
     potential: Annotated[str, typer.Option(help="Shipped potential.")] = "chgnet",
     fmax: Annotated[float, typer.Option(help="Longest force left, eV/Angstrom.", min=1e-6)] = 0.05,
     steps: Annotated[int, typer.Option(help="Most evaluations for one crystal.", min=1)] = 500,
@@ -39,6 +41,7 @@ def relax(
     interrupted = False
     with progress(quiet=quiet) as advance:
         crystals, failures = crystals_from(files, advance=advance)
+        stems = file_stems([crystal.id for crystal in crystals])
         folder.mkdir(parents=True, exist_ok=True)
         try:
             stream = relax_stream(calculator, crystals, fmax=fmax, steps=steps, cell=cell)
@@ -48,7 +51,7 @@ def relax(
                 if result.energy != result.energy:
                     failures.append(Failure(reason=result.reason, id=crystal.id, stage="relax"))
                     continue
-                write(folder / f"{file_stem(crystal.id)}.cif", crystals=crystal)
+                write(folder / f"{stems[crystal.id]}.cif", crystals=crystal)
                 rows.append(
                     {
                         "id": crystal.id,

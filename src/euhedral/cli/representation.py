@@ -6,14 +6,13 @@ import csv
 import io
 import json
 import re
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from euhedral.cli.output import exit_code, file_stem, progress, report_failures, show_table
+from euhedral.cli.output import exit_code, file_stems, progress, report_failures, show_table
 from euhedral.cli.reading import crystals_from
 from euhedral.errors import InvalidRequestError, unknown_name
 
@@ -47,7 +46,9 @@ def register(app: typer.Typer) -> None:
 
 
 def represent(
-    files: Annotated[list[Path], typer.Argument(help="Structure files, folders, or quoted patterns.")],
+    files: Annotated[
+        list[str], typer.Argument(help="Structure files, folders, quoted patterns, tables, or data sets.")
+    ],
     kind: Annotated[str, typer.Option("--as", help=f"One of {', '.join(_KINDS)}.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the files.")] = Path("represented"),
     formats: Annotated[
@@ -99,9 +100,9 @@ def represent(
         thickness=thickness, sheet=sheet, dose=dose, seed=seed,
     )  # fmt: skip
     rows: list[dict[str, Any]] = []
-    stems: Counter[str] = Counter()
     with progress(quiet=quiet) as advance:
         crystals, failures = crystals_from(files, advance=advance)
+        stems = file_stems([crystal.id for crystal in crystals])
         for done, crystal in enumerate(crystals):
             advance(f"representing as {kind}", done, len(crystals))
             try:
@@ -109,10 +110,9 @@ def represent(
             except EuhedralError as error:
                 failures.append(Failure(reason=str(error), id=crystal.id, stage="represent"))
                 continue
-            stem = file_stem(crystal.id)
-            stems[stem] += 1
-            name = f"{stem}#{stems[stem]}" if stems[stem] > 1 else stem
-            written = write_product(product, crystal=crystal, base=output / f"{name}.{kind}", formats=chosen)
+            written = write_product(
+                product, crystal=crystal, base=output / f"{stems[crystal.id]}.{kind}", formats=chosen
+            )
             files_of = " ".join(path.name for path in written)
             rows.append({"id": crystal.id, "formula": formula(crystal.numbers), **product.summary, "files": files_of})
     if rows:

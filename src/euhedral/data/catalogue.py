@@ -52,6 +52,11 @@ class Entry:
     doi: str
 
 
+def is_known(name: str) -> bool:
+    """Tell whether a data set has this name, on this machine or not."""
+    return name in SHIPPED or name in sources()
+
+
 def load(name: str, *, progress: Progress | None = None) -> Dataset:
     """Open a data set by name.
 
