@@ -106,6 +106,7 @@ def train(
     from euhedral.cli.device import device_of
     from euhedral.errors import InvalidRequestError, unknown_name
     from euhedral.models.registry import ROWS
+    from euhedral.training.network import inputs_of, network_of
     from euhedral.training.recipes import EnsembleRecipe
 
     known = [row.name for row in ROWS if row.wing == "property"]
@@ -121,10 +122,12 @@ def train(
         for option, is_given in given.items():
             if is_given:
                 raise InvalidRequestError(f"{system} does not take {option}; leave it out")
+    config = {} if system == "crystalformer" else config_of(setting or (), system=system)
     with progress(quiet=quiet, lines=True) as advance:
         advance("reading", 0, None)
+        inputs = () if system == "crystalformer" else inputs_of(network_of(system, config=config))
         whole, named = open_data(
-            data, labels=labels, targets=target, units=unit or (), classes=classes_of(classes or ())
+            data, labels=labels, targets=target, units=unit or (), classes=classes_of(classes or ()), inputs=inputs
         )
         parts = without_sets(parts_of(whole, named, split=split), names=without or ())
         data = f"{data} without {', '.join(without)}" if without else data
@@ -136,9 +139,9 @@ def train(
         else:
             _train_property(
                 EnsembleRecipe(
-                    system=system, config=config_of(setting or (), system=system), members=members, seed=seed, draws=draws, evidence=evidence
+                    system=system, config=config, members=members, seed=seed, draws=draws, evidence=evidence
                 ),
-                parts=parts, whole=whole, data=data, split=split, out=out, targets=target or (), classes=classes or (), epochs=epochs, changes=training or (),
+                parts=parts, whole=whole, inputs=inputs, data=data, split=split, out=out, targets=target or (), classes=classes or (), epochs=epochs, changes=training or (),
                 device=device_of(device), log=log or (), advance=advance,
             )  # fmt: skip
     typer.echo(
@@ -180,6 +183,7 @@ def finetune(
     from euhedral.errors import InvalidRequestError
     from euhedral.models.registry import row
     from euhedral.tasks.weights import load_weights
+    from euhedral.training.network import inputs_of, network_of
     from euhedral.training.predictor import weights_folder
     from euhedral.training.recipes import EnsembleRecipe, size_of
 
@@ -191,15 +195,17 @@ def finetune(
         )
     with progress(quiet=quiet, lines=True) as advance:
         advance("reading", 0, None)
+        config = size_of(weights) | config_of(setting or (), system=system)
+        inputs = inputs_of(network_of(system, config=config))
         whole, named = open_data(
-            data, labels=labels, targets=target, units=unit or (), classes=classes_of(classes or ())
+            data, labels=labels, targets=target, units=unit or (), classes=classes_of(classes or ()), inputs=inputs
         )
         recipe = EnsembleRecipe(
-            system=system, config=size_of(weights) | config_of(setting or (), system=system), members=members, seed=seed, start=start, freeze=tuple(freeze or ()), draws=draws,
+            system=system, config=config, members=members, seed=seed, start=start, freeze=tuple(freeze or ()), draws=draws,
             leave=None if leave is None else tuple(leave),
         )  # fmt: skip
         _train_property(
-            recipe, parts=parts_of(whole, named, split=split), whole=whole, data=data, split=split, out=out, targets=target or (),
+            recipe, parts=parts_of(whole, named, split=split), whole=whole, inputs=inputs, data=data, split=split, out=out, targets=target or (),
             classes=classes or (), epochs=epochs, changes=training or (), device=device_of(device), log=log or (), advance=advance,
         )  # fmt: skip
     typer.echo(f"weights in {out}; use them with: euhedral predict FILES --model {out}")
@@ -228,7 +234,9 @@ def evaluate(
         advance("reading", 0, None)
         kinds = predictor.ensemble.kinds
         classes = {name: kind.classes for name, kind in kinds.items() if isinstance(kind, Category)}
-        whole, named = open_data(data, labels=labels, targets=predictor.targets, classes=classes)
+        whole, named = open_data(
+            data, labels=labels, targets=predictor.targets, classes=classes, inputs=predictor.inputs
+        )
         parts = {"all": whole} if part == "all" else parts_of(whole, named, split=split)
         if part not in parts:
             raise unknown_name(f"part of {data}", part, [*parts, "all"], where="euhedral evaluate --help")
@@ -249,7 +257,7 @@ def evaluate(
 
 
 def _train_property(
-    recipe: EnsembleRecipe, *, parts: Mapping[str, Dataset], whole: Dataset, data: str, split: str, out: Path, targets: Sequence[str],
+    recipe: EnsembleRecipe, *, parts: Mapping[str, Dataset], whole: Dataset, inputs: Sequence[str], data: str, split: str, out: Path, targets: Sequence[str],
     classes: Sequence[str], epochs: int | None, changes: Sequence[str], device: str, log: Sequence[str], advance: Advance,
 ) -> None:  # fmt: skip
     """Train what a recipe says, on the targets and for the epochs that are asked for; judge it and leave pictures."""
@@ -268,7 +276,9 @@ def _train_property(
     settings = altered(settings, changes=pairs_of(changes, option="--training"), whose="--training")
     settings = replace(settings, epochs=epochs or settings.epochs, steps=None)
     default = [str(name) for name in recipe.targets if isinstance(name, str)]
-    chosen = targets_of(parts.get("train", whole), names=targets, classes=classes, default=default, start=start)
+    chosen = targets_of(
+        parts.get("train", whole), names=targets, classes=classes, default=default, start=start, inputs=inputs
+    )
     tensors = [target["name"] for target in chosen if target["kind"] == "tensor"]
     parts = {part: written_out(one, names=tensors) for part, one in parts.items()}
     check_parts(parts, targets=chosen)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
+from euhedral.cli.reading import check_given
 from euhedral.cli.tensor_targets import is_tensor, tensor_target
 from euhedral.errors import InvalidRequestError, UnknownNameError, unknown_name
 
@@ -25,7 +26,7 @@ _LARGEST: Final = 1e15
 
 def open_data(
     data: str, *, labels: Path | None, targets: Sequence[str] | None, units: Sequence[str] = (),
-    classes: Mapping[str, Sequence[str]] | None = None,
+    classes: Mapping[str, Sequence[str]] | None = None, inputs: Sequence[str] = (),
 ) -> tuple[Dataset, bool]:  # fmt: skip
     """Open a data set by name, or make one of a user's own data; tells whether it was a name.
 
@@ -35,32 +36,63 @@ def open_data(
         targets: the values to carry; all numbers when not given.
         units: of a user's own targets, each as "band_gap=eV".
         classes: of a user's own targets that are words, in order.
+        inputs: conditions that a model needs; crystals that lack one are left out, and counted.
 
     Raises:
-        UnknownNameError: it is neither a file nor a data set's name, or has no such target.
+        UnknownNameError: it is neither a file nor a data set's name, or has no such target or condition.
         FileFormatError: the file cannot be read, or a table of labels names none of the structures.
-        InvalidRequestError: a table of labels is given for data that carry their own, or units for data that state theirs.
+        InvalidRequestError: a table of labels is given for data that carry their own, or units for data that state theirs,
+            or no crystal has all conditions.
     """
-    from euhedral.data.catalogue import SHIPPED, load
-    from euhedral.data.own import from_files, from_table
+    from euhedral.data.catalogue import SHIPPED, is_known, load
+    from euhedral.data.own import TABLES, from_files, from_table
     from euhedral.data.sources import sources
 
-    path = Path(data)
-    named = data in SHIPPED or data in sources()
+    check_given([data], what="--data")
+    path, named = Path(data), is_known(data)
     if not named and not path.exists() and not set(data) & set("*?["):
         raise unknown_name("file, folder or data set", data, [*SHIPPED, *sources()], where="euhedral datasets")
-    if labels is not None and (named or path.suffix in (".parquet", ".csv")):
+    if labels is not None and (named or path.suffix in TABLES):
         raise InvalidRequestError(
             f"--labels is for structure files; {data} carries its labels itself, leave --labels out"
         )
     stated = dict(_pair(text, option="--unit", example="band_gap=eV") for text in units)
     if stated and named:
         raise InvalidRequestError(f"--unit is for your own data; {data} states its units, leave --unit out")
+    carried = None if targets is None else list(dict.fromkeys((*targets, *inputs)))
     if named:
-        return load(data), True
-    if path.suffix in (".parquet", ".csv") and path.exists():
-        return from_table(path, targets=targets, units=stated, classes=classes), False
-    return from_files(path, labels=labels, targets=targets, units=stated, classes=classes), False
+        whole = load(data)
+    elif path.suffix in TABLES and path.exists():
+        whole = from_table(path, targets=carried, units=stated, classes=classes, of_atoms=inputs)
+    else:
+        whole = from_files(path, labels=labels, targets=carried, units=stated, classes=classes, of_atoms=inputs)
+    return _with_inputs(whole, inputs), named
+
+
+def _with_inputs(whole: Dataset, inputs: Sequence[str]) -> Dataset:
+    """Leave out crystals that lack a condition, and say how many."""
+    if not inputs:
+        return whole
+    import numpy as np
+
+    from euhedral.core.batch import input_fault
+
+    for name in inputs:
+        if name not in whole.values:
+            raise UnknownNameError(
+                f"no {name!r}, which the model needs as an input, in {whole.card.name}; it has {', '.join(whole.values) or 'no values'}"
+            )
+        if whole.described[name].classes:
+            raise InvalidRequestError(
+                f"{name!r}, which the model needs as an input, is given in words; give numbers, the same in all data"
+            )
+    usable = np.array([not any(input_fault(crystal, name=name) for name in inputs) for crystal in whole], dtype=bool)
+    lacking = f"{len(whole) - usable.sum():,} of {len(whole):,} crystals lack {' or '.join(inputs)}, which the model needs as an input"
+    if not usable.any():
+        raise InvalidRequestError(f"{lacking}; add it to each crystal")
+    if not usable.all():
+        typer.echo(f"note: {lacking}; left out", err=True)
+    return whole.select(usable)
 
 
 def _pair(text: str, *, option: str, example: str) -> tuple[str, str]:
@@ -133,6 +165,7 @@ def config_of(settings: Sequence[str], *, system: str) -> dict[str, Any]:
             zero where that one is above.
     """
     import inspect
+    import json
 
     from euhedral.models.registry import row
 
@@ -149,6 +182,8 @@ def config_of(settings: Sequence[str], *, system: str) -> dict[str, Any]:
         fewest = "at least 0" if name.startswith("n_") else "above 0"
         if type(usual) in (int, float) and usual > 0 and (value < 0 or (value == 0 and fewest == "above 0")):
             raise InvalidRequestError(f"--set {name}={value}: expected a number {fewest}, as {usual!r} is")
+        if isinstance(usual, tuple) and not isinstance(value, list):
+            raise InvalidRequestError(f"--set {name}={value}: expected a list, as --set '{name}=[{json.dumps(value)}]'")
     return found
 
 
@@ -256,7 +291,8 @@ def classes_of(texts: Sequence[str]) -> dict[str, list[str]]:
 
 
 def targets_of(
-    whole: Dataset, *, names: Sequence[str], classes: Sequence[str], default: Sequence[str], start: str = ""
+    whole: Dataset, *, names: Sequence[str], classes: Sequence[str], default: Sequence[str], start: str = "",
+    inputs: Sequence[str] = (),
 ) -> tuple[dict[str, Any], ...]:  # fmt: skip
     """Say what each target is, by the kind of its column.
 
@@ -273,7 +309,11 @@ def targets_of(
     """
     stated = classes_of(classes)
     found: list[dict[str, Any]] = []
-    chosen = list(names) or [name for name in default if name in whole.described] or list(whole.targets)
+    chosen = (
+        list(names)
+        or [name for name in default if name in whole.described]
+        or [name for name in whole.targets if name not in inputs]
+    )
     for name in chosen:
         column = whole.described.get(name)
         if column is None or column.kind == "text":
