@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +29,8 @@ def register(app: typer.Typer) -> None:
 
 def predict(
     inputs: Annotated[
-        list[str] | None, typer.Argument(help="Structure files, folders, quoted patterns, or formulas: Fe2O3.")
+        list[str] | None,
+        typer.Argument(help="Structure files, folders, quoted patterns, tables, data sets, or formulas: Fe2O3."),
     ] = None,
     target: Annotated[
         list[str] | None, typer.Option(help="Property to predict; all when not given. May be repeated.")
@@ -37,6 +39,13 @@ def predict(
         str,
         typer.Option(help="Shipped weights, or a folder of your own; the best measured for each target if not given."),
     ] = "",
+    conditions: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input",
+            help="Condition that a --model takes, temperature=300, for all crystals that carry none themselves. May be repeated.",
+        ),
+    ] = None,
     coverage: Annotated[
         float, typer.Option(help="Share of truths that the intervals shall hold.", min=0.5, max=0.99)
     ] = 0.9,
@@ -57,14 +66,15 @@ def predict(
     check_output(output)
     models = _Models(model)
     asked = models.targets(target or (), where=model)
+    given = models.conditions(conditions or ())
     with progress(quiet=quiet) as advance:
-        crystals, formulas, failures = structures_and_formulas(inputs, advance=advance)
-        rows = _answer(
-            crystals, asked=asked, structure=True, models=models, coverage=coverage, advance=advance, failures=failures
-        )
-        rows += _answer(
-            formulas, asked=asked, structure=False, models=models, coverage=coverage, advance=advance, failures=failures
-        )
+        crystals, formulas, failures = structures_and_formulas(inputs, advance=advance, values=models.inputs)
+        rows: list[dict[str, object]] = []
+        for part, structure in ((crystals, True), (formulas, False)):
+            known = [crystal.replace(props={**given, **crystal.props}) for crystal in part] if given else part
+            rows += _answer(
+                known, asked=asked, structure=structure, models=models, coverage=coverage, advance=advance, failures=failures
+            )  # fmt: skip
     if output is not None:
         write_rows(output, rows=rows, failures=failures)
     _show(rows, asked=asked, models=models, coverage=coverage)
@@ -97,6 +107,39 @@ class _Models:
                 listed = f"{where}/config.json" if self.name else "euhedral predict --list"
                 raise unknown_name(what, name, known, where=listed)
         return list(asked) or known
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the conditions that the named model needs; shipped ones that are chosen need none."""
+        return self.loaded[self.name].inputs if self.name else ()
+
+    def conditions(self, texts: Sequence[str]) -> dict[str, float]:
+        """Read conditions of crystals, each as "temperature=300".
+
+        Raises:
+            InvalidRequestError: one is no number, or of atoms, or no model is named that takes it.
+            UnknownNameError: the model takes none of this name.
+        """
+        from euhedral.cli.training_data import pairs_of
+        from euhedral.errors import InvalidRequestError, unknown_name
+
+        given: dict[str, float] = {}
+        for name, value in pairs_of(texts, option="--input").items():
+            if not self.inputs:
+                whose = f"{self.name} takes no conditions" if self.name else "shipped models take no conditions"
+                raise InvalidRequestError(
+                    f"--input {name}: {whose}; leave it out, or name a --model that was trained with it"
+                )
+            if name not in self.inputs:
+                raise unknown_name(
+                    f"condition that {self.name} takes", name, self.inputs, where=f"{self.name}/config.json"
+                )
+            if name in self.loaded[self.name].ensemble.site_inputs:
+                raise InvalidRequestError(f"--input {name}: {_of_atoms(name)}")
+            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+                raise InvalidRequestError(f"--input {name}={value}: expected a number, as --input {name}=300")
+            given[name] = float(value)
+        return given
 
     def answering(self, target: str, *, structure: bool) -> tuple[str, Predictor]:
         """Load the predictor that answers.
@@ -165,6 +208,8 @@ def _answer(
     refused = {}
     for one in asking.values():
         refused |= {failure.id: failure for failure in one.predictor.refusals(crystals) if failure is not None}
+        if len(refused) == len(crystals):
+            _demand_inputs(crystals, one=one)
     failures += refused.values()
     usable = [crystal for crystal in crystals if crystal.id not in refused]
     rows: list[dict[str, object]] = []
@@ -181,6 +226,24 @@ def _answer(
             row["model"] = ", ".join(asking)
         rows += fresh
     return rows
+
+
+def _demand_inputs(crystals: Sequence[Crystal], *, one: _Asked) -> None:
+    """Say once, and not of each crystal, that none has a condition."""
+    from euhedral.core.batch import input_fault
+    from euhedral.errors import InvalidRequestError
+
+    for name in one.predictor.inputs:
+        if all(input_fault(crystal, name=name) for crystal in crystals):
+            of_atoms = name in one.predictor.ensemble.site_inputs
+            cure = _of_atoms(name) if of_atoms else (
+                f"give it for all by --input {name}=300, or for each (extxyz: {name}=300 in the second line of a frame; a column of a table)"
+            )  # fmt: skip
+            raise InvalidRequestError(f"{one.name} needs {name!r}, which no crystal has; {cure}")
+
+
+def _of_atoms(name: str) -> str:
+    return f"it is a value of each atom; write it into the files (extxyz: {name}:R:1 in Properties, and a column)"
 
 
 def _add(rows: list[dict[str, object]], *, crystals: Sequence[Crystal], one: _Asked, coverage: float) -> None:

@@ -302,6 +302,7 @@ def targets_of(
         classes: names of classes, as "metal=no,yes".
         default: targets to take of those that are there when none is asked for; all of them when none of these is.
         start: weights that training begins from; empty for none.
+        inputs: conditions that the model is given, which are not learnt unless they are named.
 
     Raises:
         UnknownNameError: the data have no such target.
