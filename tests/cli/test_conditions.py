@@ -122,7 +122,7 @@ def test_crystals_that_lack_a_condition_are_left_out_and_counted(tmp_path, capsy
 def test_a_condition_in_words_is_refused_as_other_data_would_number_them_otherwise(tmp_path):
     rows = [{"id": c.id, "cif": cif_from_crystals([c]), "cv": 1.0, "gas": "CO2"} for c in crystals()]
     pd.DataFrame(rows).to_parquet(tmp_path / "words.parquet")
-    with pytest.raises(InvalidRequestError, match="'gas'.* is given in words; give numbers"):
+    with pytest.raises(InvalidRequestError, match=r"'gas'.* is given in words; give numbers"):
         open_data(str(tmp_path / "words.parquet"), labels=None, targets=["cv"], inputs=["gas"])
 
 
