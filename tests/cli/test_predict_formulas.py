@@ -139,3 +139,10 @@ def test_nothing_to_predict_is_one_line():
 def test_a_system_in_place_of_weights_is_told_with_the_cure(system, cure, command):
     with pytest.raises(MissingDataError, match=f"{system} is a system.*{cure}"):
         CliRunner().invoke(app, [*command, system], catch_exceptions=False)
+
+
+@pytest.mark.parametrize(("formula", "said"), [("Cu", True), ("LiF", False)])
+def test_an_interval_of_no_width_is_explained(formula, said):
+    asked = CliRunner().invoke(app, ["predict", formula, "--target", "band_gap"], catch_exceptions=False)
+    assert ("0.000 [0.000, 0.000]" in asked.stdout) == said
+    assert ("an interval of no width" in asked.stderr) == said

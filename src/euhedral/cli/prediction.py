@@ -318,6 +318,17 @@ def _show(rows: Sequence[Mapping[str, object]], *, asked: Sequence[str], models:
             "with more of them for validation",
             err=True,
         )
+    if any(
+        name in row and row[f"{name}_lower"] == row[f"{name}_upper"]
+        for row in rows
+        for name in asked
+        if f"{name}_lower" in row
+    ):
+        typer.echo(
+            f"an interval of no width: of the crystals that calibrated it, at least {coverage:.0%} of those with such an answer had exactly "
+            "that value (metals have a gap of 0); it says nothing of how far off the others were",
+            err=True,
+        )
 
 
 def _shown(row: Mapping[str, object], name: str) -> str:
