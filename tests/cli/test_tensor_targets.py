@@ -20,7 +20,7 @@ from euhedral.tasks.targets import CartesianTensor, read_targets
 SMALL = [f"--set={one}" for one in ("width=8", "n_blocks=1", "narrow=8", "n_degrees=3", "cutoff=4.0")]
 
 
-def labelled(shape, *, rng, symmetric=True, n=40):
+def labelled(shape, *, rng, symmetric=True, n=40, name="t"):
     """Crystals of two atoms with an array each, of which pairs of equal size are made equal where it is symmetric."""
     found = []
     for i in range(n):
@@ -35,7 +35,7 @@ def labelled(shape, *, rng, symmetric=True, n=40):
         cell = np.diag(rng.uniform(3.2, 4.0, 3))
         found.append(
             Crystal(
-                cell=cell, frac=[[0, 0, 0], [0.5, 0.4, 0.5]], numbers=[11 + i % 3, 17], id=f"c{i}", props={"t": value}
+                cell=cell, frac=[[0, 0, 0], [0.5, 0.4, 0.5]], numbers=[11 + i % 3, 17], id=f"c{i}", props={name: value}
             )
         )
     return found
@@ -77,22 +77,27 @@ def run(*words):
     return done
 
 
-@pytest.mark.parametrize(("shape", "ending"), [((3, 3), "extxyz"), ((3, 6), "json"), ((6, 6), "extxyz")])
-def test_tensors_of_every_rank_are_trained_tuned_judged_and_predicted(shape, ending, tmp_path):
-    crystals = labelled(shape, rng=np.random.default_rng(1))
+@pytest.mark.parametrize(
+    ("shape", "ending", "name", "unit"),
+    [((3, 3), "extxyz", "t", ""), ((3, 6), "json", "piezoelectric_tensor", "C/m^2"), ((6, 6), "extxyz", "t", "GPa")],
+)
+def test_tensors_of_every_rank_are_trained_tuned_judged_and_predicted(shape, ending, name, unit, tmp_path):
+    crystals = labelled(shape, rng=np.random.default_rng(1), name=name)
     data = write(tmp_path / f"own.{ending}", crystals=crystals)
-    short = ["--data", data, "--target", "t", "--epochs", 1, "--members", 1, "--quiet"]
+    short = ["--data", data, "--target", name, "--epochs", 1, "--members", 1, "--quiet"]
+    short += ["--unit", f"{name}={unit}"] if unit else []
     run("train", "etgnn", *short, *SMALL, "--out", tmp_path / "out")
     (target,) = json.loads((tmp_path / "out" / "config.json").read_text())["config"]["targets"]
-    rank = full_tensor(crystals[0].props["t"]).ndim
+    rank = full_tensor(crystals[0].props[name]).ndim
     assert target["rank"] == rank
     assert target["symmetry"] == {2: "ij=ji", 3: "ijk=ikj", 4: "ijkl=jikl=klij"}[rank]
     said = run("finetune", tmp_path / "out", *short, "--out", tmp_path / "tuned")
     assert f"index symmetry {target['symmetry']}, as in {tmp_path / 'out'}" in said.stderr
     assert "100% of the network's numbers" in said.stdout
     judged = run("evaluate", tmp_path / "out", "--data", data, "--out", tmp_path / "judged", "--quiet")
-    assert "\nt\tunit of its labels\t" in judged.stdout
+    assert f"\n{name}\t{unit or 'unit of its labels'}\t" in judged.stdout
     answer = run("predict", data, "--model", tmp_path / "tuned", "--output", tmp_path / "p.json", "--quiet")
     assert f"{3**rank} values in --output" in answer.stdout
+    assert ("here with all indices written out" in answer.stderr) == (name == "piezoelectric_tensor")
     rows = json.loads((tmp_path / "p.json").read_text())["results"]
-    assert np.shape(rows[0]["t"]) == np.shape(rows[0]["t_lower"]) == (3,) * rank
+    assert np.shape(rows[0][name]) == np.shape(rows[0][f"{name}_lower"]) == (3,) * rank

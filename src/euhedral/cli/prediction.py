@@ -281,6 +281,7 @@ def _columns(name: str, answer: Prediction, place: int | slice) -> dict[str, obj
 
 def _show(rows: Sequence[Mapping[str, object]], *, asked: Sequence[str], models: _Models, coverage: float) -> None:
     from euhedral.cli.units import headed, quantity_of
+    from euhedral.data.tensors import VOIGT_SHAPES
 
     if not rows:
         return
@@ -303,7 +304,8 @@ def _show(rows: Sequence[Mapping[str, object]], *, asked: Sequence[str], models:
         title=f"{', '.join(models.loaded)}, {coverage:.0%} intervals",
     )
     for name in asked:
-        typer.echo(f"{name}: {kinds[name].method}; {kinds[name].note}", err=True)
+        full = "; here with all indices written out" if kinds[name].shape in VOIGT_SHAPES else ""
+        typer.echo(f"{name}: {kinds[name].method}; {kinds[name].note}{full}", err=True)
     for what, why in models.reasons.items():
         typer.echo(f"{what}: answered by {why}", err=True)
     if any(row["seen"] == "composition" for row in rows):
