@@ -8,6 +8,7 @@ import pytest
 
 from euhedral.errors import InvalidRequestError, UnknownNameError
 from euhedral.models.registry import ROWS, row
+from euhedral.training.network import network_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -45,11 +46,13 @@ OTHERS = {
 def test_a_system_learns_what_its_row_says_and_others_name_those_that_do(candidate, what):
     arguments = {**candidate.tiny, "targets": [OTHERS[what]]}
     if what in candidate.learns:
-        assert candidate.load()(**arguments).targets == (OTHERS[what]["name"],)
+        assert network_of(candidate.name, config=arguments).targets == (OTHERS[what]["name"],)
         return
+    with pytest.raises(InvalidRequestError, match="cannot learn"):
+        candidate.load()(**arguments)
     able = ", ".join(one.name for one in ROWS if what in one.learns)
     with pytest.raises(InvalidRequestError, match=f"; systems that learn {what}: {able}$"):
-        candidate.load()(**arguments)
+        network_of(candidate.name, config=arguments)
 
 
 def test_names_are_unique():

@@ -362,17 +362,10 @@ def read_targets(
     for one in found:
         if not isinstance(one, kinds) or (one.per_atom and not per_atom):
             what = f"a {type(one).__name__} of each {'atom' if one.per_atom else 'crystal'}"
-            raise InvalidRequestError(f"{system} cannot learn {one.name!r}, {what}; {_able(one)}")
+            raise InvalidRequestError(
+                f"{system} cannot learn {one.name!r}, {what}; `euhedral systems` says what each predicts"
+            )
     return {one.name: one for one in found}
-
-
-def _able(target: Target) -> str:
-    """Say which systems learn what others cannot."""
-    from euhedral.models.registry import ROWS
-
-    kind = "values of atoms" if target.per_atom else "tensors" if isinstance(target, CartesianTensor) else ""
-    able = [row.name for row in ROWS if kind in row.learns]
-    return f"systems that learn {kind}: {', '.join(able)}" if able else "`euhedral systems` says what each predicts"
 
 
 def split_outputs(outputs: Tensor, *, kinds: Mapping[str, Target]) -> dict[str, Tensor]:

@@ -8,7 +8,8 @@ from typing import Any, cast
 from torch import nn
 
 from euhedral.errors import InvalidRequestError
-from euhedral.models.registry import row
+from euhedral.models.registry import ROWS, row
+from euhedral.tasks.targets import CartesianTensor, Target, target_of
 from euhedral.training.dropout import DropoutNetwork
 from euhedral.training.evidential import Evidential
 
@@ -28,8 +29,10 @@ def network_of(system: str, *, config: Mapping[str, Any]) -> nn.Module:
 
     Raises:
         UnknownNameError: no system has this name.
-        InvalidRequestError: the system cannot be made so, or both are asked for.
+        InvalidRequestError: the system cannot be made so, cannot learn such a target, or both are asked for.
     """
+    for target in config.get("targets", ()):
+        _check_learns(system, target_of(target))
     arguments = dict(config)
     draws, evidence = arguments.pop("draws", 0), arguments.pop("evidence", None)
     make = row(system).load()
@@ -42,3 +45,10 @@ def network_of(system: str, *, config: Mapping[str, Any]) -> nn.Module:
         )
     network = cast("nn.Module", make(**arguments))
     return DropoutNetwork(network, draws=int(draws)) if draws else network
+
+
+def _check_learns(system: str, target: Target) -> None:
+    what = "values of atoms" if target.per_atom else "tensors" if isinstance(target, CartesianTensor) else ""
+    if what and what not in row(system).learns:
+        able = ", ".join(one.name for one in ROWS if what in one.learns)
+        raise InvalidRequestError(f"{system} cannot learn {target.name!r}; systems that learn {what}: {able}")
