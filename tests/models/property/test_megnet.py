@@ -71,7 +71,7 @@ def test_conditions_change_bonds_and_atoms_and_not_only_the_state(crystals):
 
 def test_a_crystal_without_the_condition_is_an_error(crystals):
     model = MEGNet(inputs=("temperature",), **SMALL)
-    with pytest.raises(InvalidRequestError, match="has no 'temperature'"):
+    with pytest.raises(InvalidRequestError, match="crystal 'fcc': no 'temperature', which the model needs"):
         GraphSet.from_crystals([crystals["fcc"]], spec=model.graph, inputs=model.inputs)
 
 
