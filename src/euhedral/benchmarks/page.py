@@ -58,14 +58,14 @@ def page(
             f"Hyperparameters that were published for these data, instead of those of the system's paper: {told}.",
             "",
         ]
-    own = [
+    tuned_here = [
         row.name
         for row in ROWS
         if not row.training and row.name not in special and any(result["system"] == row.name for result in results)
     ]
-    if own:
+    if tuned_here:
         lines += [
-            f"**{', '.join(own)}: trained as was found good on MP-20 here, not as published**; *epochs* counts these.",
+            f"**{', '.join(tuned_here)}: trained as was found good on MP-20 here, not as published**; *epochs* counts these.",
             "",
         ]
     begun = dict.fromkeys((row["system"], row["start"]) for row in results if row.get("start"))
